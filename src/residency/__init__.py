@@ -1,0 +1,1 @@
+"""Residency: an institution's own clinical foundation model."""
