@@ -1,0 +1,1 @@
+"""What all rooms agree on: schema, codes, identifiers, lineage, questions, reports, plugins, errors."""
