@@ -14,25 +14,44 @@ from residency.contract.errors import PluginError
 
 T = TypeVar("T")
 
-TableName = Literal["events", "labels", "observation", "codes", "notes", "images", "variants"]
+TableName = Literal["events", "labels", "observation", "codes", "subjects", "notes", "images", "variants"]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one table, as a source reads them; `task` names the label where `table` is labels."""
+    """Rows of one table, as a source reads them.
+
+    Attributes:
+        table: which one.
+        batch: its rows. Text may be dictionary-encoded and numbers wider than the schema's. `subjects` has
+            `subject_id`, `site` and `where` (file and row): one row for each patient record, so that a patient who
+            is described twice is found.
+        task: names the label where `table` is labels.
+        n: rows of the source that these came from; None where each came from one of its own.
+    """
 
     table: TableName
     batch: pa.RecordBatch
     task: str = ""
+    n: int | None = None
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows left out, with the reason; `where` names a file, a column or a row number, never a value."""
+    """Rows left out, with the reason.
+
+    Attributes:
+        reason: a fixed phrase, never a value.
+        where: names a file, a column or a row number, never a value.
+        n: how many rows.
+        bad: the rows hold what cannot be (a date that is none), rather than what is not read; of these a source may
+            have few.
+    """
 
     reason: str
     where: str = ""
     n: int = 1
+    bad: bool = False
 
 
 @runtime_checkable
