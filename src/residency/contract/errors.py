@@ -8,6 +8,7 @@ The tree::
     │   └── SchemaError    a table lacks a column or has another type
     ├── IdentityError      identifiers collide, or a key is missing or misplaced
     ├── LineageError       a folder is incomplete, altered, or holds something else
+    │   └── StaleError     … namely the result of other inputs or settings
     ├── PluginError        no such plugin, or its extra is missing
     ├── TrainingError      training cannot go on
     ├── QuestionError      a question cannot be read, or not asked of this release
@@ -62,6 +63,10 @@ class LineageError(ResidencyError):
     """A folder is incomplete, was altered, or holds the result of something else."""
 
     status = 409
+
+
+class StaleError(LineageError):
+    """A folder holds, or was begun as, the result of other inputs or settings."""
 
 
 class PluginError(ResidencyError):

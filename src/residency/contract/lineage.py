@@ -18,7 +18,7 @@ import msgspec
 
 from residency import __version__
 from residency.contract.digests import digest_file, digest_of, digest_tree
-from residency.contract.errors import InputError, LineageError
+from residency.contract.errors import InputError, LineageError, StaleError
 from residency.contract.schema import FORMAT, MANIFEST
 
 WORK: Final = ".work"
@@ -180,7 +180,7 @@ class Step:
         if (self.out / MANIFEST).exists():
             found = open_made(self.out)
             if found.identity != self.identity:
-                raise LineageError(
+                raise StaleError(
                     "the folder holds the result of other inputs or settings, which stays untouched",
                     where=str(self.out),
                     mend="choose another folder, or delete this one first",
@@ -295,7 +295,7 @@ class Step:
         """Trust what an earlier run of the same step made whole; clear what another step began."""
         begun = self.work / "identity"
         if begun.exists() and begun.read_text("utf-8") != self.identity:
-            raise LineageError(
+            raise StaleError(
                 "the folder holds a step that was begun with other inputs or settings",
                 where=str(self.out),
                 mend="finish that one, or delete the folder",

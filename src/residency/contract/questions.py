@@ -287,9 +287,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def _schema(kind: Any, title: str) -> dict[str, Any]:
     (body,), parts = msgspec.json.schema_components((kind,), ref_template="#/$defs/{name}")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": title,
-        **body,
-        "$defs": dict(sorted(parts.items())),
-    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    whole = {**head, **body, "$defs": dict(sorted(parts.items()))}
+    schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))
+    return schema

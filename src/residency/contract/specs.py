@@ -114,7 +114,7 @@ def load_toml(path: Path) -> dict[str, Any]:
 def plain(value: object) -> dict[str, Any]:
     """Give a spec as JSON-able mappings, lists, text and numbers."""
     fields = dataclasses.asdict(value)  # type: ignore[call-overload]
-    result: dict[str, Any] = msgspec.to_builtins(fields, enc_hook=str)
+    result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields, enc_hook=str))
     return result
 
 
