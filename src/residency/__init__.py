@@ -1,3 +1,7 @@
-"""Residency: an institution's own clinical foundation model."""
+"""Residency: an institution's own clinical foundation model. The names are in `__init__.pyi`, loaded when used."""
+
+import lazy_loader
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
