@@ -1,0 +1,26 @@
+from .building import BuildSpec, build
+from .cut import concatenate, take, until
+from .events import PatientEvents, events_of, moment_of_event, patient_of_moment
+from .occurrences import Occurrences, occurrences
+from .packing import Packing, pack, packing_of
+from .timelines import Timelines
+from .vocabulary import Vocabulary
+
+__all__ = [
+    "BuildSpec",
+    "Occurrences",
+    "Packing",
+    "PatientEvents",
+    "Timelines",
+    "Vocabulary",
+    "build",
+    "concatenate",
+    "events_of",
+    "moment_of_event",
+    "occurrences",
+    "pack",
+    "packing_of",
+    "patient_of_moment",
+    "take",
+    "until",
+]

@@ -1,0 +1,232 @@
+"""In: a folder of event tables. Out: packed timelines, splits, and the vocabulary of the train patients."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import polars as pl
+
+from residency.contract import specs
+from residency.contract.errors import InputError, SpecError
+from residency.contract.identifiers import N_BUCKETS, split_of
+from residency.contract.lineage import Manifest, Rows, Shard, Step, open_made
+from residency.contract.progress import Progress, silent
+from residency.contract.schema import CODES_FILE, DATA, LABELS_FOLDER, OBSERVATION_FOLDER, SUBJECTS_FILE
+from residency.contract.specs import spec
+from residency.timeline.ancestry import ancestry_of
+from residency.timeline.fitting import Tally, tally, vocabulary_of
+from residency.timeline.packing import packing_of
+from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE, Vocabulary
+
+LABELS_FILE: Final = "metadata/labels.json"
+SOURCE_FILE: Final = "source.parquet"
+
+
+@spec
+class BuildSpec:
+    """How timelines are built.
+
+    Attributes:
+        min_patients: train patients that a code, or an ancestor of codes, needs to enter the vocabulary.
+        knots: quantile knots of a code's values.
+        held_out_sites: sites that are examined and never trained on: their patients are `external`.
+    """
+
+    min_patients: int = 11
+    knots: int = 17
+    held_out_sites: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.min_patients < 1:
+            raise ValueError("min_patients must be 1 or more")
+        if self.knots < 2:
+            raise ValueError("knots must be 2 or more")
+
+
+@dataclass(frozen=True)
+class _Records:
+    """A folder of event tables, as its manifest lists it; shards in the order of their patients."""
+
+    folder: Path
+    manifest: Manifest
+
+    def _files(self, folder: str) -> list[Path]:
+        return [self.folder / shard.path for shard in self.manifest.shards if _is_in(shard, folder)]
+
+    @cached_property
+    def events(self) -> list[Path]:
+        return sorted(self._files(DATA), key=lambda path: subject_range(path)[0])
+
+    @cached_property
+    def tasks(self) -> dict[str, list[Path]]:
+        files: dict[str, list[Path]] = {}
+        for path in self._files(LABELS_FOLDER):
+            files.setdefault(path.parent.name, []).append(path)
+        return dict(sorted(files.items()))
+
+    @cached_property
+    def observation(self) -> list[Path]:
+        return self._files(OBSERVATION_FOLDER)
+
+    @cached_property
+    def codes(self) -> pl.DataFrame:
+        return pl.read_parquet(self.folder / CODES_FILE)
+
+
+def _is_in(shard: Shard, folder: str) -> bool:
+    return PurePosixPath(shard.path).is_relative_to(folder)
+
+
+def subject_range(path: Path) -> tuple[int, int]:
+    """Give the lowest and the highest `subject_id` of a parquet file.
+
+    Raises:
+        InputError: the file has no rows.
+    """
+    ends = (
+        pl.scan_parquet(path)
+        .select(low=pl.col("subject_id").min(), high=pl.col("subject_id").max())
+        .collect()
+        .row(0)
+    )
+    if ends[0] is None:
+        raise InputError("an events shard has no rows", where=str(path))
+    return ends
+
+
+def build(
+    records: Path, out: Path, settings: BuildSpec | None = None, *, now: datetime, progress: Progress = silent
+) -> Manifest:
+    """Build packed timelines.
+
+    Args:
+        records: what `ingest` or `deidentify` made.
+        out: the folder to write.
+        settings: see `BuildSpec`.
+        now: the run's start, aware.
+        progress: is told of each shard.
+
+    Raises:
+        LineageError: `records` is not finished, or `out` holds something else.
+        SpecError: a held-out site is not in the data.
+        IdentityError: a patient of an events shard is not listed in `subjects.parquet`, or is in two shards.
+    """
+    settings = settings or BuildSpec()
+    source = _Records(records, open_made(records))
+    with Step(out, name="build", inputs=[records], spec=specs.plain(settings), now=now) as step:
+        if step.manifest is not None:
+            return step.manifest
+        subjects = _split(pl.read_parquet(records / SUBJECTS_FILE), settings.held_out_sites)
+        step.file(SUBJECTS_FILE, make=lambda path: _write(subjects, path))
+        step.file(LABELS_FILE, make=lambda path: _write_names(list(source.tasks), path))
+        vocabulary = _fit(step, source, subjects, settings, progress)
+        shards = [
+            step.shard(f"{place:05d}", DATA, make=partial(_pack, events, source, vocabulary))
+            for place, events in _told(source.events, "packing timelines", progress)
+        ]
+        return step.finish(rows=_rows(shards), result=_result(shards, subjects, vocabulary))
+
+
+def _told(paths: list[Path], what: str, progress: Progress) -> Iterable[tuple[int, Path]]:
+    for place, path in enumerate(paths):
+        progress(what, place, len(paths))
+        yield place, path
+    progress(what, len(paths), len(paths))
+
+
+def _write(table: pl.DataFrame, path: Path) -> int:
+    table.write_parquet(path, compression="zstd")
+    return len(table)
+
+
+def _write_names(names: list[str], path: Path) -> int:
+    path.write_text(json.dumps(names), "utf-8")
+    return len(names)
+
+
+def _split(subjects: pl.DataFrame, held_out_sites: tuple[str, ...]) -> pl.DataFrame:
+    """Give each patient's split: by bucket; those of a held-out site are all `external`."""
+    if absent := sorted(set(held_out_sites) - set(subjects["site"])):
+        raise SpecError("held_out_sites names sites that the data lack", where=", ".join(absent))
+    splits = pl.DataFrame(
+        {"split_bucket": range(N_BUCKETS), "split": [split_of(bucket) for bucket in range(N_BUCKETS)]},
+        schema={"split_bucket": pl.Int16, "split": pl.String},
+    )
+    external = pl.col("site").is_in(list(held_out_sites))
+    return (
+        subjects.join(splits, on="split_bucket", how="left", maintain_order="left")
+        .select("subject_id", "site", split=pl.when(external).then(pl.lit("external")).otherwise("split"))
+        .sort("subject_id")
+    )
+
+
+def _fit(
+    step: Step, source: _Records, subjects: pl.DataFrame, settings: BuildSpec, progress: Progress
+) -> Vocabulary:
+    """Give the vocabulary; count only the shards that were not counted before a kill."""
+    if not ((step.out / VOCABULARY_FILE).exists() and (step.out / VALUES_FILE).exists()):
+        train = subjects.filter(pl.col("split") == "train")["subject_id"]
+        ancestry = ancestry_of(source.codes)
+        total = Tally.empty()
+        for place, events in _told(source.events, "counting train patients", progress):
+            counted = step.work / f"tally-{place:05d}"
+            if not counted.exists():
+                tally(events, train, ancestry).write(counted)
+            total = total.plus(Tally.read(counted))
+        fitted = vocabulary_of(
+            total, source.codes, min_patients=settings.min_patients, n_knots=settings.knots
+        )
+        step.file(VOCABULARY_FILE, make=fitted.write_codes)
+        step.file(VALUES_FILE, make=fitted.write_values)
+    return Vocabulary.open(step.out)
+
+
+def _pack(events: Path, source: _Records, vocabulary: Vocabulary, out: Path) -> dict[str, int]:
+    """Pack one shard into a folder; give its counts."""
+    low, high = subject_range(events)
+    listed = pl.read_parquet(events)
+    packing = packing_of(
+        listed,
+        vocabulary,
+        observation=_between(source.observation, low, high) if source.observation else None,
+        labels={task: _between(paths, low, high) for task, paths in source.tasks.items()},
+    )
+    packing.packed.write(out)
+    listed.select("source").write_parquet(out / SOURCE_FILE, compression="zstd")
+    return {
+        "rows": packing.packed.n_events,
+        "patients": packing.packed.n_patients,
+        "moments": packing.packed.n_moments,
+        "labels": len(packing.packed.label_time),
+        **packing.counts,
+    }
+
+
+def _between(paths: list[Path], low: int, high: int) -> pl.DataFrame:
+    return pl.scan_parquet(paths).filter(pl.col("subject_id").is_between(low, high)).collect()
+
+
+def _rows(shards: list[Shard]) -> Rows:
+    before = sum(shard.counts["before birth"] for shard in shards)
+    kept = sum(shard.rows for shard in shards)
+    return Rows(read=kept + before, kept=kept, dropped={"before birth": before} if before else {})
+
+
+def _result(shards: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary) -> dict[str, object]:
+    names = (
+        "patients",
+        "moments",
+        "labels",
+        "code read as its ancestor",
+        "code unknown",
+        "value in another unit",
+    )
+    return {
+        **{name: sum(shard.counts[name] for shard in shards) for name in names},
+        "codes": len(vocabulary),
+        "splits": dict(sorted(subjects.group_by("split").len().iter_rows())),
+    }
