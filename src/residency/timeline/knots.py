@@ -62,8 +62,8 @@ def knots_of(
 
     Example:
         >>> knots, levels = knots_of(np.arange(101, dtype=np.float32), 3)
-        >>> knots.round().tolist(), levels.round(3).tolist()
-        ([0.0, 50.0, 100.0], [0.001, 0.5, 0.999])
+        >>> knots.round().tolist(), (1000 * levels).round().tolist()
+        ([0.0, 50.0, 100.0], [1.0, 500.0, 999.0])
     """
     spread = (1 - np.cos(np.pi * np.arange(n_knots) / (n_knots - 1))) / 2
     levels = np.clip(spread, _EDGE, 1 - _EDGE)
