@@ -1,0 +1,3 @@
+from residency.records.ingest import ingest
+
+__all__ = ["ingest"]

@@ -1,0 +1,97 @@
+"""In: dates and times as FHIR writes them. Out: naive local microseconds, of the first and the last instant meant.
+
+A date without a time means its whole day, `2019-05` its whole month, `2019` its whole year: the event is placed at
+the first instant, and was available at the last. An offset is dropped and the wall clock kept, unless the mapping
+names the site's zone; then the instant is turned into that zone's wall clock.
+"""
+
+import calendar
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+NONE: Final = int(np.iinfo(np.int64).min)
+"""No time is given. Arrow's null is kept apart from it."""
+BAD: Final = NONE + 1
+"""What is given is no time."""
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
+_MICROSECOND: Final = timedelta(microseconds=1)
+_FULL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_PARTIAL: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_CACHED: Final = 1_000_000
+
+
+class Cache(dict[str | bytes | None, int]):
+    """Reads each distinct text once; forgets all when it grows too large."""
+
+    def __init__(self, read: Callable[[str], int], none: int) -> None:
+        super().__init__({None: none})
+        self._read, self._none = read, none
+
+    def __missing__(self, text: str) -> int:
+        if len(self) > _CACHED:
+            self.clear()
+            self[None] = self._none
+        value = self[text] = self._read(text)
+        return value
+
+
+def microseconds(moment: datetime) -> int:
+    """Give a naive time as microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+class Clock:
+    """Reads times of one site.
+
+    Attributes:
+        first: text to the first instant it means.
+        last: text to the last instant it means.
+        middle: text to the middle of what it means, for births: the year alone errs by half a year at most.
+    """
+
+    def __init__(self, time_zone: str = "") -> None:
+        self._zone = ZoneInfo(time_zone) if time_zone else None
+        self.first = Cache(lambda text: self._span(text)[0], NONE)
+        self.last = Cache(lambda text: self._span(text)[1], NONE)
+        self.middle = Cache(self._middle, NONE)
+
+    def _span(self, text: str) -> tuple[int, int]:
+        try:
+            if _FULL.fullmatch(text):
+                instant = microseconds(self._local(datetime.fromisoformat(text)))
+                return instant, instant
+            if _PARTIAL.fullmatch(text):
+                return _whole(text)
+        except (ValueError, OverflowError):
+            return BAD, BAD
+        return BAD, BAD
+
+    def _local(self, moment: datetime) -> datetime:
+        if moment.tzinfo is not None and self._zone is not None:
+            moment = moment.astimezone(self._zone)
+        return moment.replace(tzinfo=None)
+
+    def _middle(self, text: str) -> int:
+        first, last = self._span(text)
+        if len(text) >= 10 or first == BAD:
+            return first
+        day = 86_400_000_000
+        return (first + (last - first) // 2) // day * day
+
+
+def _whole(text: str) -> tuple[int, int]:
+    parts = [int(part) for part in text.split("-")]
+    year, month, day = parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1
+    start = datetime(year, month, day)  # noqa: DTZ001
+    days = 1 if len(parts) == 3 else calendar.monthrange(year, month)[1] if len(parts) == 2 else _days_of(year)
+    first = microseconds(start)
+    return first, first + days * 86_400_000_000 - 1
+
+
+def _days_of(year: int) -> int:
+    return 366 if calendar.isleap(year) else 365

@@ -1,0 +1,153 @@
+"""In: all spooled chunks. Out: what holds for them together: units, sites, ranges; or why the input is refused."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from residency.contract.errors import IdentityError, InputError
+from residency.records.runs import Chunks, Run
+from residency.records.settings import Settings
+from residency.records.shards import Range, Writing, ranges, writing
+from residency.records.spool import Counts
+from residency.records.units import APART, Reading, Signal, readings
+
+POINTER: Final = "@"
+UNDESCRIBED: Final = "refers to a drug that no file describes"
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """What all chunks say together.
+
+    Attributes:
+        events, observation: their runs.
+        labels: runs by task.
+        ranges: patients of each shard.
+        writing: how spooled numbers become names and values.
+        described: rows of the codes table that the source gave.
+        readings: how each signal is written down.
+        seen: how often each signal comes.
+        site_names: of each chunk.
+        counts: rows read, kept, dropped.
+    """
+
+    events: tuple[Run, ...]
+    observation: tuple[Run, ...]
+    labels: dict[str, tuple[Run, ...]]
+    ranges: list[Range]
+    writing: Writing
+    described: pa.Table | None
+    readings: dict[Signal, Reading]
+    seen: dict[Signal, int]
+    site_names: list[list[str]]
+    counts: Counts
+
+    @property
+    def everything(self) -> tuple[Run, ...]:
+        """Runs of all tables that have patients."""
+        return (*self.events, *self.observation, *(run for found in self.labels.values() for run in found))
+
+    def result(self) -> dict[str, Any]:
+        """Small facts for the manifest."""
+        converted = sum(n for signal, n in self.seen.items() if self.readings[signal].changes)
+        apart = sum(n for signal, n in self.seen.items() if APART in self.readings[signal].code)
+        return {"values_converted": converted, "values_of_other_unit_kept_apart": apart}
+
+
+def gather(chunks: Chunks, settings: Settings) -> Gathering:
+    """Look at all chunks together.
+
+    Raises:
+        InputError: a patient is described twice, too many rows hold what cannot be, or there is nothing.
+        IdentityError: two sites share an ingest id.
+    """
+    counts = chunks.counts()
+    _refuse_bad(counts, settings.max_bad_share)
+    _refuse_twice(chunks.table("subjects"))
+    described = chunks.table("codes")
+    pairs = _signals(chunks, _targets(described))
+    seen: Counter[Signal] = Counter()
+    for chunk in pairs:
+        for signal, n in chunk:
+            if signal is None:
+                counts = _without(counts, n)
+            else:
+                seen[signal] += n
+    decided = readings(seen, settings.units)
+    runs = {name: chunks.runs(name) for name in ("events", "observation")}
+    labels = {task: chunks.runs(f"labels~{task}") for task in chunks.tasks()}
+    everything = [*runs["events"], *runs["observation"], *(run for found in labels.values() for run in found)]
+    if not runs["events"]:
+        raise InputError("no event in the input", mend=counts.told())
+    return Gathering(
+        events=runs["events"],
+        observation=runs["observation"],
+        labels=labels,
+        ranges=ranges(everything),
+        writing=writing([[None if s is None else decided[s] for s, _ in c] for c in pairs], chunks.sites()),
+        described=described,
+        readings=decided,
+        seen=dict(seen),
+        site_names=chunks.sites(),
+        counts=counts,
+    )
+
+
+def _refuse_bad(counts: Counts, most: float) -> None:
+    if counts.bad > most * counts.read:
+        raise InputError(
+            f"{counts.bad} of {counts.read} rows hold what cannot be; at most {most:.2%} may",
+            where=f"the first: {counts.first_bad}",
+            mend="mend the file, or raise max_bad_share in the mapping",
+        )
+
+
+def _refuse_twice(declared: pa.Table | None) -> None:
+    """Refuse a patient who is described twice in a site."""
+    if declared is None:
+        return
+    subject = declared.column("subject_id").to_numpy()
+    order = np.argsort(subject, kind="stable")
+    again = np.flatnonzero(np.diff(subject[order]) == 0)
+    if not len(again):
+        return
+    first, second = int(order[again[0]]), int(order[again[0] + 1])
+    one, other = (declared.slice(row, 1).to_pylist()[0] for row in (first, second))
+    if one["site"] != other["site"]:
+        raise IdentityError("patients of two sites share an ingest id", where=f"{one['where']}; {other['where']}")
+    raise InputError(
+        f"a patient is described twice ({len(again)} such in all)", where=f"{one['where']}; {other['where']}"
+    )
+
+
+def _targets(described: pa.Table | None) -> dict[str, str]:
+    """Say what pointers to drugs mean."""
+    if described is None:
+        return {}
+    rows = zip(described.column("code").to_pylist(), described.column("parent_codes").to_pylist(), strict=True)
+    return {code: parents[0] for code, parents in rows if code.startswith(POINTER) and parents}
+
+
+def _signals(chunks: Chunks, targets: dict[str, str]) -> list[list[tuple[Signal | None, int]]]:
+    """Give each chunk's signals, with pointers replaced; None for one that points nowhere."""
+
+    def resolved(code: str, unit: str | None) -> Signal | None:
+        if not code.startswith(POINTER):
+            return Signal(code, unit)
+        return Signal(targets[code], unit) if code in targets else None
+
+    return [
+        [(resolved(row["code"], row["unit"]), row["n"]) for row in table.to_pylist()]
+        for table in chunks.each("pairs")
+    ]
+
+
+def _without(counts: Counts, n: int) -> Counts:
+    """Count rows out that turned out to refer to nothing."""
+    dropped = dict(counts.dropped)
+    dropped[UNDESCRIBED] = dropped.get(UNDESCRIBED, 0) + n
+    return msgspec.structs.replace(counts, kept=counts.kept - n, dropped=dropped)

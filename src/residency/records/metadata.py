@@ -1,0 +1,118 @@
+"""In: what all chunks say together. Out: the tables of codes and of patients, and the description of the data set."""
+
+from pathlib import Path
+from typing import Final
+
+import meds
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from residency import __version__
+from residency.contract import codes, schema
+from residency.contract.identifiers import bucket_of
+from residency.records.gathering import POINTER, Gathering
+from residency.records.settings import DEFAULT_SITE, Settings
+from residency.records.units import APART
+
+MEDS_VERSION: Final = "0.4"
+
+
+def codes_table(found: Gathering) -> pa.Table:
+    """Give every code in use, everything above it, and what is known of each."""
+    told = _told(found)
+    unit = {reading.code: reading.unit for reading in found.readings.values() if reading.unit is not None}
+    rows: dict[str, tuple[str | None, list[str]]] = {}
+    waiting = list(found.writing.codes)
+    while waiting:
+        code = waiting.pop()
+        if code in rows:
+            continue
+        base, apart, _ = code.partition(APART)
+        description, parents = told.get(code, (None, set()))
+        above = {*parents, *codes.built_in_parents(code), *([base] if apart else [])} - {code}
+        rows[code] = (description or (told.get(base, (None, set()))[0] if apart else None), sorted(above))
+        waiting += above
+    names = sorted(rows)
+    table = pa.table(
+        {
+            "code": pa.array(names, pa.string()),
+            "description": pa.array([rows[name][0] for name in names], pa.string()),
+            "parent_codes": pa.array([rows[name][1] for name in names], pa.list_(pa.string())),
+            "unit": pa.array([unit.get(name) for name in names], pa.string()),
+        }
+    )
+    return schema.check(table, schema.CODES)
+
+
+def _told(found: Gathering) -> dict[str, tuple[str | None, set[str]]]:
+    """Put together what chunks say of a code; of several descriptions the first by the alphabet stays."""
+    told: dict[str, tuple[str | None, set[str]]] = {}
+    if found.described is None:
+        return told
+    for row in found.described.to_pylist():
+        if row["code"].startswith(POINTER):
+            continue
+        description, parents = told.get(row["code"], (None, set()))
+        texts = [text for text in (description, row["description"]) if text]
+        told[row["code"]] = (min(texts, default=None), parents.union(row["parent_codes"] or ()))
+    return told
+
+
+def subjects_table(found: Gathering, settings: Settings) -> pa.Table:
+    """Give every patient's site (of most of their events) and split bucket."""
+    everyone = np.unique(np.concatenate([run.subject for run in found.everything]))
+    frame = pl.DataFrame({"subject_id": everyone}).join(_sites(found), on="subject_id", how="left")
+    table = pa.table(
+        {
+            "subject_id": pa.array(everyone),
+            "site": frame.sort("subject_id")["site"].fill_null(settings.site or DEFAULT_SITE).to_arrow().cast(pa.string()),
+            "split_bucket": pa.array([bucket_of(int(one), settings.split_salt) for one in everyone], pa.int16()),
+        }
+    )
+    return schema.check(table, schema.SUBJECTS)
+
+
+def _sites(found: Gathering) -> pl.DataFrame:
+    counted = pl.concat([run.sites() for run in found.events])
+    names = pl.concat(
+        [
+            pl.DataFrame({"chunk": number, "site": range(len(names)), "name": names}, schema_overrides={"chunk": pl.Int64, "site": pl.Int64, "name": pl.String})
+            for number, names in enumerate(found.site_names)
+        ]
+    )
+    return (
+        counted.join(names, on=["chunk", "site"])
+        .group_by("subject_id", "name")
+        .agg(pl.col("n").sum())
+        .sort("subject_id", -pl.col("n"), "name")
+        .group_by("subject_id", maintain_order=True)
+        .agg(site=pl.col("name").first())
+    )
+
+
+def write_dataset(found: Gathering, settings: Settings, path: Path) -> int:
+    """Describe the data set, as MEDS does and with what we add."""
+    body = {
+        "dataset_name": "residency ingest",
+        "etl_name": "residency",
+        "etl_version": __version__,
+        "meds_version": MEDS_VERSION,
+        "raw_source_id_columns": ["visit_id", "source"],
+        "code_modifier_columns": ["unit"],
+        "site_id_columns": ["site"],
+        "other_extension_columns": ["available", "era"],
+        "residency": {
+            "format": schema.FORMAT,
+            "time_zone": settings.time_zone or None,
+            "sites": found.writing.sites,
+            "deidentified": False,
+            "split_salt": settings.split_salt,
+            "labels": sorted(found.labels),
+            **found.result(),
+        },
+    }
+    meds.DatasetMetadataSchema(**body)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    return 0

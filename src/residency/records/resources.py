@@ -1,0 +1,303 @@
+"""In: FHIR R4 JSON. Out: typed resources with only the fields we use; what repeats (codes, references) stays raw.
+
+A raw field is a key into a cache: a code is spelled in the same bytes a million times, and read once.
+"""
+
+from typing import Final, get_args
+
+import msgspec
+from msgspec import Raw, Struct
+
+NOTHING: Final = Raw(b"")
+
+
+class Period(Struct, gc=False):
+    """A time from and to."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class Quantity(Struct, gc=False):
+    """A number with a unit; `code` is UCUM where the sender says so."""
+
+    value: float | None = None
+    unit: str | None = None
+    code: str | None = None
+
+
+class Coding(Struct, gc=False):
+    """A code of a system."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class Concept(Struct):
+    """A CodeableConcept."""
+
+    coding: list[Coding] = []
+    text: str | None = None
+
+
+class Reference(Struct, gc=False):
+    """A reference to another resource."""
+
+    reference: str | None = None
+
+
+class Component(Struct):
+    """One part of an observation, for example the systolic pressure."""
+
+    code: Raw = NOTHING
+    valueQuantity: Quantity | None = None  # noqa: N815 - FHIR's spelling, here and below
+    valueCodeableConcept: Raw = NOTHING  # noqa: N815
+    valueString: str | None = None  # noqa: N815
+    valueInteger: int | None = None  # noqa: N815
+    valueBoolean: bool | None = None  # noqa: N815
+
+
+class Observation(Struct, tag_field="resourceType", tag=True):
+    """A measurement or finding."""
+
+    id: str = ""
+    status: str = ""
+    code: Raw = NOTHING
+    subject: Raw = NOTHING
+    encounter: Raw = NOTHING
+    effectiveDateTime: str | None = None  # noqa: N815
+    effectiveInstant: str | None = None  # noqa: N815
+    effectivePeriod: Period | None = None  # noqa: N815
+    issued: str | None = None
+    valueQuantity: Quantity | None = None  # noqa: N815
+    valueCodeableConcept: Raw = NOTHING  # noqa: N815
+    valueString: str | None = None  # noqa: N815
+    valueInteger: int | None = None  # noqa: N815
+    valueBoolean: bool | None = None  # noqa: N815
+    component: list[Component] | None = None
+
+
+class Condition(Struct, tag_field="resourceType", tag=True):
+    """A diagnosis or problem."""
+
+    id: str = ""
+    verificationStatus: Raw = NOTHING  # noqa: N815
+    code: Raw = NOTHING
+    subject: Raw = NOTHING
+    encounter: Raw = NOTHING
+    onsetDateTime: str | None = None  # noqa: N815
+    onsetPeriod: Period | None = None  # noqa: N815
+    recordedDate: str | None = None  # noqa: N815
+
+
+class Medication(Struct, tag_field="resourceType", tag=True):
+    """A drug that orders refer to."""
+
+    id: str = ""
+    code: Raw = NOTHING
+
+
+class MedicationRequest(Struct, tag_field="resourceType", tag=True):
+    """An order of a drug."""
+
+    id: str = ""
+    status: str = ""
+    intent: str = ""
+    doNotPerform: bool = False  # noqa: N815
+    medicationCodeableConcept: Raw = NOTHING  # noqa: N815
+    medicationReference: Reference | None = None  # noqa: N815
+    contained: Raw = NOTHING
+    subject: Raw = NOTHING
+    encounter: Raw = NOTHING
+    authoredOn: str | None = None  # noqa: N815
+
+
+class Dosage(Struct, gc=False):
+    """How much of a drug was given."""
+
+    dose: Quantity | None = None
+
+
+class MedicationAdministration(Struct, tag_field="resourceType", tag=True):
+    """A drug given."""
+
+    id: str = ""
+    status: str = ""
+    medicationCodeableConcept: Raw = NOTHING  # noqa: N815
+    medicationReference: Reference | None = None  # noqa: N815
+    contained: Raw = NOTHING
+    subject: Raw = NOTHING
+    context: Raw = NOTHING
+    effectiveDateTime: str | None = None  # noqa: N815
+    effectivePeriod: Period | None = None  # noqa: N815
+    dosage: Dosage | None = None
+
+
+class Procedure(Struct, tag_field="resourceType", tag=True):
+    """Something done to a patient."""
+
+    id: str = ""
+    status: str = ""
+    code: Raw = NOTHING
+    subject: Raw = NOTHING
+    encounter: Raw = NOTHING
+    performedDateTime: str | None = None  # noqa: N815
+    performedPeriod: Period | None = None  # noqa: N815
+
+
+class Encounter(Struct, tag_field="resourceType", tag=True, rename={"class_": "class"}):
+    """A visit."""
+
+    id: str = ""
+    status: str = ""
+    class_: Raw = NOTHING
+    subject: Raw = NOTHING
+    period: Period | None = None
+
+
+class Extension(Struct):
+    """An extension; the US Core race and ethnicity are extensions of extensions."""
+
+    url: str = ""
+    valueCoding: Coding | None = None  # noqa: N815
+    extension: "list[Extension]" = []
+
+
+class Address(Struct, gc=False):
+    """Where a patient lives; nothing but the ZIP code is read."""
+
+    postalCode: str | None = None  # noqa: N815
+
+
+class Patient(Struct, tag_field="resourceType", tag=True):
+    """A patient, without names."""
+
+    id: str = ""
+    birthDate: str | None = None  # noqa: N815
+    gender: str | None = None
+    deceasedDateTime: str | None = None  # noqa: N815
+    deceasedBoolean: bool | None = None  # noqa: N815
+    extension: list[Extension] = []
+    address: list[Address] = []
+
+
+class MapTarget(Struct, gc=False):
+    """What a code is mapped to; R4 says `equivalence`, R5 `relationship`."""
+
+    code: str | None = None
+    equivalence: str | None = None
+    relationship: str | None = None
+
+
+class MapElement(Struct):
+    """One code of a map."""
+
+    code: str | None = None
+    display: str | None = None
+    target: list[MapTarget] = []
+
+
+class MapGroup(Struct):
+    """The part of a map between two systems."""
+
+    source: str | None = None
+    target: str | None = None
+    element: list[MapElement] = []
+
+
+class ConceptMap(Struct, tag_field="resourceType", tag=True):
+    """Which codes mean the same, or a wider thing."""
+
+    id: str = ""
+    group: list[MapGroup] = []
+
+
+NOT_READ: Final = tuple(
+    """Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic
+    Binary BiologicallyDerivedProduct BodyStructure CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem
+    ChargeItemDefinition Claim ClaimResponse ClinicalImpression CodeSystem Communication CommunicationRequest
+    CompartmentDefinition Composition Consent Contract Coverage CoverageEligibilityRequest
+    CoverageEligibilityResponse DetectedIssue Device DeviceDefinition DeviceMetric DeviceRequest DeviceUseStatement
+    DiagnosticReport DocumentManifest DocumentReference EffectEvidenceSynthesis Endpoint EnrollmentRequest
+    EnrollmentResponse EpisodeOfCare EventDefinition Evidence EvidenceVariable ExampleScenario ExplanationOfBenefit
+    FamilyMemberHistory Flag Goal GraphDefinition Group GuidanceResponse HealthcareService ImagingStudy Immunization
+    ImmunizationEvaluation ImmunizationRecommendation ImplementationGuide InsurancePlan Invoice Library Linkage List
+    Location Measure MeasureReport Media MedicationDispense MedicationKnowledge MedicationStatement MedicinalProduct
+    MessageDefinition MessageHeader MolecularSequence NamingSystem NutritionOrder ObservationDefinition
+    OperationDefinition OperationOutcome Organization OrganizationAffiliation Parameters PaymentNotice
+    PaymentReconciliation Person PlanDefinition Practitioner PractitionerRole Provenance Questionnaire
+    QuestionnaireResponse RelatedPerson RequestGroup ResearchDefinition ResearchElementDefinition ResearchStudy
+    ResearchSubject RiskAssessment RiskEvidenceSynthesis Schedule SearchParameter ServiceRequest Slot Specimen
+    SpecimenDefinition StructureDefinition StructureMap Subscription Substance SupplyDelivery SupplyRequest Task
+    TerminologyCapabilities TestReport TestScript ValueSet VerificationResult VisionPrescription""".split()
+)
+"""Types of R4 that hold no event of ours: their content is skipped by the decoder and they are counted."""
+
+
+class Skipped(Struct, tag_field="resourceType"):
+    """A resource whose type is not read."""
+
+
+SKIPPED: Final = tuple(
+    msgspec.defstruct(name, [], bases=(Skipped,), tag_field="resourceType", tag=name) for name in NOT_READ
+)
+
+Clinical = (
+    Patient
+    | Encounter
+    | Condition
+    | Observation
+    | MedicationRequest
+    | MedicationAdministration
+    | Procedure
+    | Medication
+    | ConceptMap
+)
+READ: Final = tuple(kind.__name__ for kind in get_args(Clinical))
+
+
+class Head(Struct):
+    """What any resource says of itself."""
+
+    resourceType: str | None = None  # noqa: N815
+
+
+class RawEntry(Struct):
+    """A bundle's entry that is not read yet."""
+
+    fullUrl: str | None = None  # noqa: N815
+    resource: Raw = NOTHING
+
+
+class RawBundle(Struct):
+    """A bundle whose entries are read one by one."""
+
+    entry: list[RawEntry] = []
+
+
+_ONE = Clinical
+for _kind in SKIPPED:
+    _ONE = _ONE | _kind  # type: ignore[assignment,operator]
+
+
+class Entry(Struct):
+    """A bundle's entry."""
+
+    resource: _ONE | None = None  # type: ignore[valid-type]
+    fullUrl: str | None = None  # noqa: N815
+
+
+class Bundle(Struct, tag_field="resourceType", tag=True):
+    """Resources of one or many patients in one document."""
+
+    entry: list[Entry] = []
+
+
+RESOURCE: Final = msgspec.json.Decoder(_ONE | Bundle)  # type: ignore[operator,var-annotated]
+HEAD: Final = msgspec.json.Decoder(Head)
+RAW_BUNDLE: Final = msgspec.json.Decoder(RawBundle)
+CONCEPT: Final = msgspec.json.Decoder(Concept)
+CODING: Final = msgspec.json.Decoder(Coding | list[Concept])
+REFERENCE: Final = msgspec.json.Decoder(Reference)
+CONTAINED: Final = msgspec.json.Decoder(list[Raw])

@@ -1,0 +1,157 @@
+"""In: spooled runs and how each signal is written down. Out: shards of events, labels and observation by patients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from residency.contract import schema
+from residency.records.draft import Ints
+from residency.records.runs import Chunks, Run
+from residency.records.units import Reading
+
+SHARD_EVENTS: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """Patients from `low` to `high`, both included."""
+
+    key: str
+    low: int
+    high: int
+
+
+def ranges(runs: Sequence[Run]) -> list[Range]:
+    """Cut the patients of all runs into ranges of about two million rows."""
+    if not runs:
+        return []
+    subject = np.concatenate([run.subject for run in runs])
+    n = np.concatenate([np.diff(run.offset) for run in runs])
+    found, at = np.unique(subject, return_inverse=True)
+    total = np.cumsum(np.bincount(at, weights=n, minlength=len(found)).astype(np.int64))
+    shard = (total - 1) // SHARD_EVENTS
+    starts = np.flatnonzero(np.diff(shard, prepend=-1))
+    ends = np.append(starts[1:], len(found)) - 1
+    return [
+        Range(f"{number:05}", int(found[start]), int(found[end]))
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How numbers of spooled rows become what the tables say.
+
+    Attributes:
+        codes, units, sites: names, in alphabetical order, so that sorting by number sorts by name.
+        code, unit: of each chunk's signals, as numbers; -1 where there is no unit, or where the code is not known.
+        factor, offset: of each chunk's signals.
+        site: of each chunk's sites, as numbers.
+    """
+
+    codes: list[str]
+    units: list[str]
+    sites: list[str]
+    code: tuple[Ints, ...]
+    unit: tuple[Ints, ...]
+    factor: tuple[np.ndarray, ...]
+    offset: tuple[np.ndarray, ...]
+    site: tuple[Ints, ...]
+
+
+def writing(pairs: Sequence[Sequence[Reading | None]], sites: Sequence[Sequence[str]]) -> Writing:
+    """Number everything once.
+
+    Args:
+        pairs: per chunk, how each of its signals is written down; None for one that is left out.
+        sites: per chunk, the names of its sites.
+    """
+    known = [reading for chunk in pairs for reading in chunk if reading is not None]
+    codes = sorted({reading.code for reading in known})
+    units = sorted({reading.unit for reading in known if reading.unit is not None})
+    names = sorted({site for chunk in sites for site in chunk})
+    code_at = {name: number for number, name in enumerate(codes)}
+    unit_at = {name: number for number, name in enumerate(units)}
+    site_at = {name: number for number, name in enumerate(names)}
+    return Writing(
+        codes, units, names,
+        tuple(np.array([-1 if r is None else code_at[r.code] for r in c], np.int64) for c in pairs),
+        tuple(np.array([-1 if r is None or r.unit is None else unit_at[r.unit] for r in c], np.int64) for c in pairs),
+        tuple(np.array([1.0 if r is None else r.factor for r in c]) for c in pairs),
+        tuple(np.array([0.0 if r is None else r.offset for r in c]) for c in pairs),
+        tuple(np.array([site_at[site] for site in c], np.int64) for c in sites),
+    )  # fmt: skip
+
+
+def events(runs: Sequence[Run], part: Range, how: Writing) -> pl.DataFrame:
+    """Gather the events of a range of patients, in the contract's order, with codes as numbers still."""
+    found = [_numbers(run.between(part.low, part.high), run.chunk, how) for run in runs]
+    frame = pl.concat([one for one in found if one.height] or found[:1])
+    order = ["subject_id", "time", "available", "code", "numeric_value", "text_value", "unit", "visit_id", "site", "source"]
+    return frame.filter(pl.col("code") >= 0).sort(order, nulls_last=False)
+
+
+def _numbers(table: pa.Table, chunk: int, how: Writing) -> pl.DataFrame:
+    pair = table.column("pair").to_numpy()
+    value = table.column("value").to_numpy() * how.factor[chunk][pair] + how.offset[chunk][pair]
+    unit = how.unit[chunk][pair]
+    return pl.DataFrame(
+        {
+            "subject_id": pl.from_arrow(table.column("subject_id")),
+            "time": pl.from_arrow(table.column("time")),
+            "code": pl.Series(how.code[chunk][pair].astype(np.int32)),
+            "numeric_value": pl.Series(value.astype(np.float32)).fill_nan(None),
+            "text_value": pl.from_arrow(table.column("text")),
+            "unit": pl.Series(unit.astype(np.int32)).replace(-1, None),
+            "available": pl.from_arrow(table.column("available")),
+            "visit_id": pl.from_arrow(table.column("visit_id")),
+            "site": pl.Series(how.site[chunk][table.column("site").to_numpy()].astype(np.int32)),
+            "source": pl.from_arrow(table.column("source")),
+        }
+    )
+
+
+def events_table(frame: pl.DataFrame, how: Writing) -> pa.Table:
+    """Write names where numbers stood."""
+
+    def named(column: str, names: list[str]) -> pa.Array:
+        indices = frame[column].to_arrow().cast(pa.int32())
+        return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())).cast(pa.string())
+
+    n = frame.height
+    columns = {
+        "subject_id": frame["subject_id"].to_arrow(),
+        "time": frame["time"].to_arrow(),
+        "code": named("code", how.codes),
+        "numeric_value": frame["numeric_value"].to_arrow(),
+        "text_value": frame["text_value"].to_arrow().cast(pa.large_string()),
+        "unit": named("unit", how.units),
+        "available": frame["available"].to_arrow(),
+        "visit_id": frame["visit_id"].to_arrow(),
+        "site": named("site", how.sites),
+        "era": pa.nulls(n, pa.string()),
+        "source": frame["source"].to_arrow().cast(pa.string()),
+    }
+    return schema.check(pa.table(columns), schema.EVENTS)
+
+
+_NAMED: Final = ["code", "unit", "site", "era", "text_value"]
+
+
+def write(table: pa.Table, path: Path) -> int:
+    """Write a table as one Parquet file, and give its rows."""
+    dictionary = [name for name in _NAMED if name in table.column_names]
+    pq.write_table(table, path, compression="zstd", compression_level=1, use_dictionary=dictionary, row_group_size=1 << 18)
+    return int(table.num_rows)
+
+
+def labels(runs: Sequence[Run], part: Range) -> pa.Table:
+    """Gather the labels of a range of patients, by patient and time."""
+    table = pa.concat_tables([run.between(part.low, part.high) for run in runs])
+    return schema.check(table.sort_by([(name, "ascending") for name in schema.LABELS.names]), schema.LABELS)
