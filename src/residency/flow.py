@@ -2,8 +2,8 @@
 
     simulate → ingest → deidentify → build → train → validate → release
 
-Each step reads folders and writes one; a step whose inputs and settings are those of last time is not done again. Where
-they differ, the old folder is set aside in `.replaced` and the step is done anew.
+Each step reads folders and writes one; a step whose inputs and settings are those of last time is not done again.
+Where they differ, the old folder is set aside in `.replaced` and the step is done anew.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from residency import deid, model, records, release, simulation, timeline, validation
 from residency.contract import specs
@@ -19,6 +19,8 @@ from residency.contract.errors import StaleError
 from residency.contract.lineage import Manifest
 from residency.contract.progress import Progress, silent
 from residency.contract.specs import spec
+
+T = TypeVar("T")
 
 
 @spec
@@ -38,7 +40,7 @@ class IngestSpec:
 
 @spec
 class TrainSpec:
-    """One model for each seed; the first is the one to be released."""
+    """One model for each seed, with the settings of `model.ModelSpec`; the first is the one to be released."""
 
     seeds: tuple[int, ...] = (1,)
     model: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class ReleaseSpec:
     Attributes:
         policy: gates and signers, in TOML.
         demo_signers: make two keys labelled DEMO and sign with them; such a release serves on loopback only.
+            Without it the flow stops at the proposal: people sign.
     """
 
     policy: Path
@@ -93,15 +96,21 @@ class FlowSpec:
 
 @dataclass(frozen=True)
 class Made:
-    """What a flow made: the folders, in order, and the bundle where there is one."""
+    """What a flow made.
+
+    Attributes:
+        spec: the flow.
+        work: the folder that holds every step's result.
+        policy: the de-identification policy.
+        manifests: of each step, by its folder's name, in order.
+        bundle: the release; None where the flow makes none.
+    """
 
     spec: FlowSpec
-    base: Path
+    work: Path
+    policy: Path
     manifests: dict[str, Manifest]
-
-    def folder(self, step: str) -> Path:
-        """Where a step's result lies."""
-        return self.base / self.spec.work / step
+    bundle: Path | None = None
 
 
 def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
@@ -116,49 +125,87 @@ def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
         ResidencyError: a step cannot be done; what earlier steps made stays.
     """
     flow, base = specs.load(FlowSpec, path), path.parent
-    work = base / flow.work
+    work, policy_file = base / flow.work, base / flow.policy
     made: dict[str, Manifest] = {}
 
     def step(name: str, make: Callable[[Path], Manifest]) -> Path:
-        progress(name, 0, None)
-        made[name] = _make(make, work / name)
+        progress(f"step {name}", 0, None)
+        made[name] = _fresh(make, work / name)
         return work / name
 
-    if flow.simulate is not None:
-        hospital = flow.simulate
+    if (hospital := flow.simulate) is not None:
         step("hospital", lambda out: simulation.simulate(out, hospital, now=now, progress=progress))
+    source, mapping = flow.ingest.source, base / flow.ingest.mapping if flow.ingest.mapping else None
     paths = [base / given for given in flow.ingest.paths] or [work / "hospital" / "fhir"]
-    mapping = base / flow.ingest.mapping if flow.ingest.mapping else None
     identified = step(
-        "records",
-        lambda out: records.ingest(out, flow.ingest.source, paths, mapping, now=now, progress=progress),
+        "records", lambda out: records.ingest(out, source, paths, mapping, now=now, progress=progress)
     )
-    policy = deid.load_policy(base / flow.policy)
-    shared = step(
+    policy = deid.load_policy(policy_file)
+    pseudonymous = step(
         "deidentified", lambda out: deid.deidentify(identified, out, policy, now=now, progress=progress)
     )
     timelines = step(
-        "timelines", lambda out: timeline.build(shared, out, flow.build, now=now, progress=progress)
+        "timelines", lambda out: timeline.build(pseudonymous, out, flow.build, now=now, progress=progress)
     )
     truth = None
-    if flow.simulate is not None:
+    if hospital is not None:
         truth = step("truth", lambda out: deid.rekey(work / "hospital" / "truth", out, policy, now=now))
     for seed in flow.train.seeds:
         settings = specs.read(model.ModelSpec, {**flow.train.model, "seed": seed}, where=str(path))
-        network = step(
-            f"model-{seed}",
-            lambda out, settings=settings: model.train(timelines, out, settings, now=now, progress=progress),
-        )
-        step(
-            f"report-{seed}",
-            lambda out, network=network: validation.validate(
-                out, base / flow.tasks, model=network, timelines=timelines, truth=truth, now=now, progress=progress
-            ),
-        )
-    return Made(flow, base, made)
+        _examine(step, timelines, base / flow.tasks, truth, settings, now=now, progress=progress)
+    bundle = _release(flow, base, now) if flow.release is not None else None
+    return Made(flow, work, policy_file, made, bundle)
 
 
-def _make(make: Callable[[Path], Manifest], out: Path) -> Manifest:
+def _examine(  # noqa: PLR0913 - what a model is trained and examined with
+    step: Callable[[str, Callable[[Path], Manifest]], Path],
+    timelines: Path,
+    tasks: Path,
+    truth: Path | None,
+    settings: model.ModelSpec,
+    *,
+    now: datetime,
+    progress: Progress,
+) -> None:
+    """Train and examine one model."""
+    network = step(
+        f"model-{settings.seed}",
+        lambda out: model.train(timelines, out, settings, now=now, progress=progress),
+    )
+    step(
+        f"report-{settings.seed}",
+        lambda out: validation.validate(
+            out, tasks, network, timelines, truth, now=now, progress=progress
+        ),
+    )
+
+
+def _release(flow: FlowSpec, base: Path, now: datetime) -> Path:
+    """Propose the first model; in a demo, let its two people take it as far as the institution's own clinicians."""
+    assert flow.release is not None
+    work, governed, seed = base / flow.work, base / flow.release.policy, flow.train.seeds[0]
+    demo = release.make_demo_keys(work / "keys", governed) if flow.release.demo_signers else None
+    bundle = _fresh(
+        lambda out: release.propose(
+            work / f"model-{seed}",
+            work / f"report-{seed}",
+            out,
+            demo.policy if demo else governed,
+            now=now,
+            deid=base / flow.policy,
+        ),
+        work / "release",
+    )
+    for to in ("validated", "silent", "internal") if demo else ():
+        if release.verify(bundle).state == release.State.INTERNAL:
+            break
+        for signer in demo.signers if demo else ():
+            release.sign(bundle, signer.key, signer.name, signer.role, now=now)
+        release.promote(bundle, to)
+    return bundle
+
+
+def _fresh(make: Callable[[Path], T], out: Path) -> T:
     """Make a folder; where it holds the result of other inputs or settings, set that aside first."""
     try:
         return make(out)

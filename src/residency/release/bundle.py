@@ -26,7 +26,7 @@ import msgspec
 
 from residency import __version__
 from residency.contract.digests import digest_file, digest_of, digest_tree
-from residency.contract.errors import LineageError, SignatureError
+from residency.contract.errors import LineageError, SignatureError, StaleError, StaleError
 from residency.contract.lineage import Manifest, open_made
 from residency.contract.report import read_report
 from residency.contract.schema import MANIFEST
@@ -108,7 +108,8 @@ def propose(  # noqa: PLR0913 - what a bundle is made from
         statements: what people stated about the model.
 
     Raises:
-        LineageError: model or report are altered or do not belong together, or `out` holds something else.
+        LineageError: model or report are altered or do not belong together, or `out` holds something else; as
+            `StaleError` where that is a bundle of other things.
         SignatureError: nobody signed the policy.
     """
     sources = Sources(model=model, report=report, policy=policy, deid=deid, statements=statements)
@@ -139,9 +140,11 @@ def _same_or_refuse(out: Path, digests: dict[str, str]) -> None:
         found = msgspec.json.decode((out / CONTENT / PROPOSAL).read_bytes())
     except (OSError, msgspec.DecodeError):
         found = None
+    if found is None:
+        raise LineageError("the folder holds no bundle, and stays untouched", where=str(out))
     if found != digests:
-        raise LineageError(
-            "the folder holds something else, which stays untouched",
+        raise StaleError(
+            "the bundle there was made from other things, which stays untouched",
             where=str(out),
             mend="choose another folder",
         )

@@ -1,0 +1,46 @@
+"""In: a command line. Out: the verb's command run; a foreseen error is shown without a traceback."""
+
+import errno
+import sys
+
+import typer
+
+from residency.cli import asking, governing, serving_page, steps, whole
+from residency.cli.doctor import doctor
+from residency.contract.errors import ResidencyError
+
+app = typer.Typer(
+    help=__doc__ and "Residency: an institution's own clinical foundation model, from records to a signed release.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables: records
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    steps.simulate,
+    steps.ingest,
+    steps.deidentify,
+    steps.build,
+    steps.train,
+    asking.ask,
+    steps.validate,
+):
+    app.command()(command)
+app.add_typer(governing.app, name="release")
+app.command()(serving_page.serve)
+app.command()(whole.run)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ResidencyError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; run the same command again to go on")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EADDRINUSE):
+            raise
+        sys.exit(f"error: {error.strerror}\n  what was finished stays; run the same command again to go on")

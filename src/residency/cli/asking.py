@@ -1,0 +1,71 @@
+"""In: a model, timelines, a patient and a question. Out: the answer, for a person or a machine."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+
+import residency
+from residency.cli.show import Json
+from residency.contract.errors import LineageError, QuestionError
+from residency.contract.questions import Answer, AnyQuestion, read_question
+from residency.contract.specs import load_toml
+
+
+def ask(  # noqa: PLR0913 - who, when, what
+    model: Annotated[Path, typer.Argument(help="Folder that train made.")],
+    timelines: Annotated[Path, typer.Argument(help="Folder that build made.")],
+    subject: Annotated[int, typer.Option(help="subject_id of the patient.")],
+    question: Annotated[Path, typer.Option(help="The question, in TOML or JSON.")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(help="Only what was available by then is looked at; else the patient's latest moment."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model about one patient.
+
+    Example: residency ask work/model work/timelines --subject 123 --as-of 2019-05-01 --question question.toml
+    """
+    answer = _ask(model, timelines, subject, as_of, _read(question))
+    typer.echo(msgspec.json.encode(answer).decode() if as_json else _words(answer))
+
+
+def _read(path: Path) -> AnyQuestion:
+    if path.suffix == ".toml":
+        return read_question(load_toml(path))
+    try:
+        return read_question(path.read_bytes())
+    except OSError as error:
+        raise QuestionError("cannot read the question", where=str(path), mend=type(error).__name__) from None
+
+
+def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, question: AnyQuestion) -> Answer:
+    model, timelines = residency.Model.open(folder), residency.Timelines.open(packed)
+    if model.vocabulary.codes != timelines.vocabulary.codes:
+        raise LineageError(
+            "the timelines have another vocabulary than the model",
+            where=str(packed),
+            mend="give the timelines that the model was trained on",
+        )
+    place = timelines.locate(subject)
+    shard = timelines.shards[place.shard]
+    latest = shard.moment_time[shard.moments_of(place.patient)][-1]
+    time = latest if as_of is None else np.datetime64(as_of.replace(tzinfo=None), "us").astype(np.int64)
+    index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
+    return residency.ask(model, shard, [question], index)[0]
+
+
+def _words(answer: Answer) -> str:
+    lines = [f"as of {answer.as_of:%Y-%m-%d %H:%M}" + (" (research: not a release)" if answer.research else "")]
+    for risk in answer.risks:
+        band = f" (90%: {risk.interval.low:.1%} to {risk.interval.high:.1%})" if risk.interval else ""
+        lines.append(f"  {risk.outcome} within {risk.horizon_days:g} days: {risk.probability:.1%}{band}")
+    lines += [
+        f"  {item.outcome or 'all'}: no answer, {item.reason.replace('_', ' ')} {item.detail}".rstrip()
+        for item in answer.abstentions
+    ]
+    return "\n".join(lines)

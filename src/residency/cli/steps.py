@@ -1,0 +1,93 @@
+"""In: paths. Out: one folder made from others; one command a step of the flow."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import residency
+from residency.cli.show import Json, close, now, progress
+from residency.contract import specs
+from residency.contract.errors import SpecError
+
+Out = Annotated[Path, typer.Argument(help="Folder to write.")]
+Spec = Annotated[Path | None, typer.Option(help="Settings, in TOML.")]
+
+
+def simulate(
+    out: Out,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Invent a teaching hospital, as FHIR R4 NDJSON, with its truth beside.
+
+    Example: residency simulate work/hospital --patients 1000 --seed 1
+    """
+    spec = residency.HospitalSpec(n_patients=patients, seed=seed)
+    with progress() as show:
+        manifest = residency.simulate(out, spec, now=now(), progress=show)
+    close(manifest, as_json=as_json)
+
+
+def ingest(
+    out: Out,
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders to read.")],
+    source: Annotated[str, typer.Option(help="What they are: fhir, table, meds, or a plugin's name.")],
+    mapping: Annotated[Path | None, typer.Option(help="Mapping file, in TOML.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read records of any kind into identified event tables.
+
+    Example: residency ingest work/records work/hospital/fhir --source fhir
+    """
+    with progress() as show:
+        manifest = residency.ingest(out, source, paths, mapping, now=now(), progress=show)
+    close(manifest, as_json=as_json)
+
+
+def deidentify(
+    records: Annotated[Path, typer.Argument(help="Folder of identified event tables.")],
+    out: Out,
+    policy: Annotated[Path, typer.Option(help="De-identification policy, in TOML.")],
+    as_json: Json = False,
+) -> None:
+    """Take the identities out of event tables.
+
+    Example: residency deidentify work/records work/deidentified --policy examples/policy.toml
+    """
+    with progress() as show:
+        manifest = residency.deidentify(records, out, residency.load_policy(policy), now=now(), progress=show)
+    close(manifest, as_json=as_json)
+
+
+def build(
+    records: Annotated[Path, typer.Argument(help="Folder of de-identified event tables.")],
+    out: Out,
+    spec: Spec = None,
+    as_json: Json = False,
+) -> None:
+    """Pack event tables into timelines: splits, vocabulary, moments.
+
+    Example: residency build work/deidentified work/timelines
+    """
+    settings = specs.load(residency.BuildSpec, spec) if spec else residency.BuildSpec()
+    with progress() as show:
+        manifest = residency.build(records, out, settings, now=now(), progress=show)
+    close(manifest, as_json=as_json)
+
+
+def train(
+    timelines: Annotated[Path, typer.Argument(help="Folder that build made.")],
+    out: Out,
+    spec: Spec = None,
+    as_json: Json = False,
+) -> None:
+    """Train one network over all that the timelines hold. Run again to go on after an interruption.
+
+    Example: residency train work/timelines work/model
+    """
+    settings = specs.load(residency.ModelSpec, spec) if spec else residency.ModelSpec()
+    with progress() as show:
+        manifest = residency.train(timelines, out, settings, now=now(), progress=show)
+    close(manifest, as_json=as_json)
