@@ -19,7 +19,7 @@ from residency.contract.schema import CODES_FILE, DATA, LABELS_FOLDER, OBSERVATI
 from residency.contract.specs import spec
 from residency.timeline.ancestry import ancestry_of
 from residency.timeline.fitting import Tally, tally, vocabulary_of
-from residency.timeline.packing import packing_of
+from residency.timeline.packing import COLUMNS, packing_of
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE, Vocabulary
 
 LABELS_FILE: Final = "metadata/labels.json"
@@ -188,15 +188,14 @@ def _fit(
 def _pack(events: Path, source: _Records, vocabulary: Vocabulary, out: Path) -> dict[str, int]:
     """Pack one shard into a folder; give its counts."""
     low, high = subject_range(events)
-    listed = pl.read_parquet(events)
     packing = packing_of(
-        listed,
+        pl.read_parquet(events, columns=list(COLUMNS)),
         vocabulary,
         observation=_between(source.observation, low, high) if source.observation else None,
         labels={task: _between(paths, low, high) for task, paths in source.tasks.items()},
     )
     packing.packed.write(out)
-    listed.select("source").write_parquet(out / SOURCE_FILE, compression="zstd")
+    pl.read_parquet(events, columns=["source"]).write_parquet(out / SOURCE_FILE, compression="zstd")
     return {
         "rows": packing.packed.n_events,
         "patients": packing.packed.n_patients,

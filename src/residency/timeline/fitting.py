@@ -73,11 +73,14 @@ def tally(shard: Path, train: pl.Series, ancestry: Ancestry) -> Tally:
         train: `subject_id` of the train patients.
         ancestry: ancestors of codes.
     """
-    events = pl.read_parquet(shard, columns=list(_COLUMNS)).join(
-        train.alias("subject_id").to_frame(), on="subject_id", how="semi"
+    codes, units = pl.Categorical(pl.Categories.random()), pl.Categorical(pl.Categories.random())
+    events = (
+        pl.read_parquet(shard, columns=list(_COLUMNS))
+        .cast({"code": codes, "unit": units})
+        .filter(pl.col("subject_id").is_in(train.implode()))
     )
     pairs = events.group_by("subject_id", "code").len()
-    closure = ancestry.closure(pairs["code"].unique().sort())
+    closure = ancestry.closure(pairs["code"].unique().cast(pl.String).sort()).cast({"code": codes})
     nodes = (
         pairs.join(closure, on="code")
         .group_by("node")
@@ -86,13 +89,13 @@ def tally(shard: Path, train: pl.Series, ancestry: Ancestry) -> Tally:
         .sort("node")
     )
     valued = events.filter(pl.col("numeric_value").is_finite())
-    units = (
+    counted = (
         valued.group_by("code", "unit")
         .agg(n_patients=pl.col("subject_id").n_unique(), n_values=pl.len())
-        .cast(_KINDS["units"])
+        .cast(_KINDS["units"])  # categories back to text
         .sort("code", "unit")
     )
-    return Tally(nodes, units, sample_of(_with_hash(valued)))
+    return Tally(nodes, counted, sample_of(_with_hash(valued)).cast(_KINDS["values"]))
 
 
 def _with_hash(valued: pl.DataFrame) -> pl.DataFrame:

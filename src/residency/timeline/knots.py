@@ -25,10 +25,10 @@ def sample_of(values: pl.DataFrame) -> pl.DataFrame:
         values: columns `code`, `unit`, `value` and `hash` (see `hash_of`).
     """
     group = ("code", "unit")
-    sizes = values.group_by(group).len()["len"].to_numpy()
-    if sizes.max(initial=0) <= SAMPLE:
-        return values
-    return values.sort("hash", "value").group_by(group).head(SAMPLE).select(values.columns)
+    n_alike = pl.len().over(group)
+    few, many = values.filter(n_alike <= SAMPLE), values.filter(n_alike > SAMPLE)
+    chosen = many.sort("hash", "value").group_by(group, maintain_order=True).head(SAMPLE)
+    return pl.concat([few, chosen.select(values.columns)])
 
 
 def hash_of(*columns: np.ndarray) -> UInt64[np.ndarray, " event"]:

@@ -28,6 +28,7 @@ _NEEDED: Final = pl.Schema(
     }
 )
 _OPTIONAL: Final = pl.Schema({"unit": pl.String(), "available": pl.Datetime("us")})
+COLUMNS: Final = (*_NEEDED, *_OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,15 @@ def _frame_of(table: Table) -> pl.DataFrame:
 
 def _frame(events: Table) -> pl.DataFrame:
     frame = _frame_of(events)
+    codes, units = pl.Categorical(pl.Categories.random()), pl.Categorical(pl.Categories.random())
     missing = [name for name in _NEEDED if name not in frame.columns]
     if missing:
         raise SchemaError(f"missing columns: {', '.join(missing)}", where="events")
     frame = frame.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in _OPTIONAL.items() if name not in frame.columns
-    ).select(*_NEEDED, *_OPTIONAL)
+    ).select(COLUMNS)
     try:
-        frame = frame.cast(pl.Schema({**_NEEDED, **_OPTIONAL}))
+        frame = frame.cast(pl.Schema({**_NEEDED, **_OPTIONAL})).cast({"code": codes, "unit": units})
     except pl.exceptions.PolarsError:
         raise SchemaError("a column has another type", where="events") from None
     if frame["subject_id"].null_count() or frame["code"].null_count():
@@ -165,13 +167,13 @@ def _read(frame: pl.DataFrame, vocabulary: Vocabulary) -> pl.DataFrame:
 
 def _readings(frame: pl.DataFrame, vocabulary: Vocabulary) -> pl.DataFrame:
     """Give how each code and unit of a table is read."""
-    pairs = frame.select("code", "unit").unique(maintain_order=True)
-    readings = [vocabulary.reading_of(code) for code in pairs["code"]]
+    pairs = frame.select("code", "unit").unique()
+    readings = [vocabulary.reading_of(code) for code in pairs["code"].cast(pl.String)]
     units = [vocabulary.units[reading.index] for reading in readings]
     return pairs.with_columns(
         index=pl.Series([reading.index for reading in readings], dtype=pl.Int32),
         exact=pl.Series([reading.exact for reading in readings], dtype=pl.Boolean),
-        same_unit=pl.col("unit").eq_missing(pl.Series(units, dtype=pl.String)),
+        same_unit=pl.col("unit").cast(pl.String).eq_missing(pl.Series(units, dtype=pl.String)),
     )
 
 
@@ -208,7 +210,7 @@ def _pack(
     subject: Int64[np.ndarray, " patient"], events: _Events, birth: Int64[np.ndarray, " patient"]
 ) -> Packed:
     """Sort events into moments; give every patient a first moment."""
-    events = events.rows(np.lexsort((events.value, events.code, events.time, events.key, events.patient)))
+    events = events.rows(_order(events))
     is_new = np.ones(len(events.key), bool)
     is_new[1:] = (np.diff(events.patient) != 0) | (np.diff(events.key) != 0)
     begin = np.flatnonzero(is_new)
@@ -241,3 +243,17 @@ def _pack(
         label_task=np.zeros(0, np.int16),
         label_value=np.zeros(0, np.float32),
     )
+
+
+def _order(events: _Events) -> Int64[np.ndarray, " event"]:
+    """Give the rows by patient, moment, time, code, value; what is the same in all of them as it came."""
+    names = ("patient", "key", "time", "code", "value")
+    columns = pl.DataFrame({name: getattr(events, name) for name in names})
+    order: np.ndarray = (
+        columns.with_row_index("row")
+        .select(pl.arg_sort_by(*names, "row"))
+        .to_series()
+        .cast(pl.Int64)
+        .to_numpy()
+    )
+    return order
