@@ -2,8 +2,8 @@
 
     simulate → ingest → deidentify → build → train → validate → release
 
-Each step reads folders and writes one; a step whose inputs and settings are those of last time is not done again.
-Where they differ, the old folder is set aside in `.replaced` and the step is done anew.
+Each step reads folders and writes one; a step whose inputs and settings are those of last time is not done
+again. Where they differ, the old folder is set aside in `.replaced` and the step is done anew.
 """
 
 import shutil
@@ -40,7 +40,7 @@ class IngestSpec:
 
 @spec
 class TrainSpec:
-    """One model for each seed, with the settings of `model.ModelSpec`; the first is the one to be released."""
+    """One model a seed, with the settings of `model.ModelSpec`; the first is the one to be released."""
 
     seeds: tuple[int, ...] = (1,)
     model: dict[str, Any] = field(default_factory=dict)
@@ -153,7 +153,9 @@ def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
     for seed in flow.train.seeds:
         settings = specs.read(model.ModelSpec, {**flow.train.model, "seed": seed}, where=str(path))
         _examine(step, timelines, base / flow.tasks, truth, settings, now=now, progress=progress)
-    bundle = _release(flow, base, now) if flow.release is not None else None
+    bundle = None
+    if flow.release is not None:
+        bundle = _release(flow.release, base, work, flow.train.seeds[0], policy_file, now)
     return Made(flow, work, policy_file, made, bundle)
 
 
@@ -174,34 +176,28 @@ def _examine(  # noqa: PLR0913 - what a model is trained and examined with
     )
     step(
         f"report-{settings.seed}",
-        lambda out: validation.validate(
-            out, tasks, network, timelines, truth, now=now, progress=progress
-        ),
+        lambda out: validation.validate(out, tasks, network, timelines, truth, now=now, progress=progress),
     )
 
 
-def _release(flow: FlowSpec, base: Path, now: datetime) -> Path:
-    """Propose the first model; in a demo, let its two people take it as far as the institution's own clinicians."""
-    assert flow.release is not None
-    work, governed, seed = base / flow.work, base / flow.release.policy, flow.train.seeds[0]
-    demo = release.make_demo_keys(work / "keys", governed) if flow.release.demo_signers else None
+def _release(spec: ReleaseSpec, base: Path, work: Path, seed: int, deid_policy: Path, now: datetime) -> Path:
+    """Propose a model; in a demo, its two people sign it up to the institution's own clinicians."""
+    demo = release.make_demo_keys(work / "keys", base / spec.policy) if spec.demo_signers else None
     bundle = _fresh(
         lambda out: release.propose(
             work / f"model-{seed}",
             work / f"report-{seed}",
             out,
-            demo.policy if demo else governed,
+            demo.policy if demo else base / spec.policy,
             now=now,
-            deid=base / flow.policy,
+            deid=deid_policy,
         ),
         work / "release",
     )
-    for to in ("validated", "silent", "internal") if demo else ():
-        if release.verify(bundle).state == release.State.INTERNAL:
-            break
-        for signer in demo.signers if demo else ():
+    while demo and (state := release.verify(bundle).state) != release.State.INTERNAL:
+        for signer in demo.signers:
             release.sign(bundle, signer.key, signer.name, signer.role, now=now)
-        release.promote(bundle, to)
+        release.promote(bundle, str(release.next_up(state)))
     return bundle
 
 

@@ -10,7 +10,8 @@ from residency.cli.doctor import doctor
 from residency.contract.errors import ResidencyError
 
 app = typer.Typer(
-    help=__doc__ and "Residency: an institution's own clinical foundation model, from records to a signed release.",
+    help=__doc__
+    and "Residency: an institution's own clinical foundation model, from records to a signed release.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables: records
     add_completion=False,

@@ -15,7 +15,7 @@ from residency.contract.questions import Answer, AnyQuestion, read_question
 from residency.contract.specs import load_toml
 
 
-def ask(  # noqa: PLR0913 - who, when, what
+def ask(
     model: Annotated[Path, typer.Argument(help="Folder that train made.")],
     timelines: Annotated[Path, typer.Argument(help="Folder that build made.")],
     subject: Annotated[int, typer.Option(help="subject_id of the patient.")],
@@ -60,7 +60,9 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
 
 
 def _words(answer: Answer) -> str:
-    lines = [f"as of {answer.as_of:%Y-%m-%d %H:%M}" + (" (research: not a release)" if answer.research else "")]
+    lines = [
+        f"as of {answer.as_of:%Y-%m-%d %H:%M}" + (" (research: not a release)" if answer.research else "")
+    ]
     for risk in answer.risks:
         band = f" (90%: {risk.interval.low:.1%} to {risk.interval.high:.1%})" if risk.interval else ""
         lines.append(f"  {risk.outcome} within {risk.horizon_days:g} days: {risk.probability:.1%}{band}")

@@ -1,4 +1,4 @@
-"""In: this machine. Out: what is installed, what is missing and how to mend it, disk, memory, keys, versions."""
+"""In: this machine. Out: what is installed, what is missing and how to mend it, disk, memory, keys."""
 
 import importlib.util
 import os
@@ -58,7 +58,11 @@ def doctor(
 
 
 def _python() -> Finding:
-    return Finding("versions", "good", f"Residency {__version__}, Python {platform.python_version()}, {platform.machine()}")
+    return Finding(
+        "versions",
+        "good",
+        f"Residency {__version__}, Python {platform.python_version()}, {platform.machine()}",
+    )
 
 
 def _extras() -> list[Finding]:
@@ -68,7 +72,9 @@ def _extras() -> list[Finding]:
 def _extra(extra: str, needed: tuple[str, ...]) -> Finding:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        return Finding(f"extra {extra}", "bad", f"lacks {', '.join(missing)}", f"pip install 'residency[{extra}]'")
+        return Finding(
+            f"extra {extra}", "bad", f"lacks {', '.join(missing)}", f"pip install 'residency[{extra}]'"
+        )
     versions = metadata.packages_distributions()
     shown = ", ".join(f"{name} {metadata.version(versions[name][0])}" for name in needed)
     return Finding(f"extra {extra}", "good", shown)
@@ -85,7 +91,9 @@ def _disk(work: Path) -> Finding:
         return Finding("disk", "bad", f"{work} cannot be written", "choose another folder")
     free = shutil.disk_usage(nearest).free
     state: Literal["good", "bad"] = "good" if free > LITTLE_DISK else "bad"
-    return Finding("disk", state, f"{free / 2**30:.1f} GiB free for {work}", "" if state == "good" else "make room")
+    return Finding(
+        "disk", state, f"{free / 2**30:.1f} GiB free for {work}", "" if state == "good" else "make room"
+    )
 
 
 def _memory() -> Finding:
@@ -98,7 +106,7 @@ def _memory() -> Finding:
 def _gpu() -> str:
     if importlib.util.find_spec("torch") is None:
         return "no torch, so no look at a GPU"
-    import torch  # noqa: PLC0415, TID253 - only this line of one command needs it
+    import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU (everything works without)"
 

@@ -10,7 +10,9 @@ from residency import release
 from residency.cli.show import Json, now
 from residency.release.ledger import Entry
 
-app = typer.Typer(help="Propose, sign, promote, retire, verify, export and show a release.", no_args_is_help=True)
+app = typer.Typer(
+    help="Propose, sign, promote, retire, verify, export and show a release.", no_args_is_help=True
+)
 
 Bundle = Annotated[Path, typer.Argument(help="Folder of the release.")]
 Key = Annotated[Path, typer.Option(help="Your private key.")]
@@ -84,17 +86,13 @@ def step_back(  # noqa: PLR0913 - who signs what, and why
 ) -> None:
     """Take a release back after an incident; one person is enough.
 
-    Example: residency release step-back work/release --to silent --key me.pem --name A --role B --reason "drift"
+    Example: residency release step-back work/release --to silent --key me.pem --name A --role B --reason x
     """
-    _entry(
-        release.step_back(bundle, key, name, role, to=to, reason=reason, now=now()), as_json=as_json
-    )
+    _entry(release.step_back(bundle, key, name, role, to=to, reason=reason, now=now()), as_json=as_json)
 
 
 @app.command()
-def retire(  # noqa: PLR0913 - who signs what, and why
-    bundle: Bundle, key: Key, name: Name, role: Role, reason: Reason, as_json: Json = False
-) -> None:
+def retire(bundle: Bundle, key: Key, name: Name, role: Role, reason: Reason, as_json: Json = False) -> None:
     """End a release, for good.
 
     Example: residency release retire work/release --key me.pem --name A --role B --reason "replaced"
@@ -114,7 +112,9 @@ def verify(bundle: Bundle, trusted: Trusted = None, as_json: Json = False) -> No
 
 @app.command()
 def export(
-    bundle: Bundle, out: Annotated[Path, typer.Argument(help="Archive to write (.tar).")], as_json: Json = False
+    bundle: Bundle,
+    out: Annotated[Path, typer.Argument(help="Archive to write (.tar).")],
+    as_json: Json = False,
 ) -> None:
     """Write a verified bundle as one archive, the same bytes each time.
 
@@ -148,7 +148,10 @@ def make_key(
 
 @app.command(name="sign-policy")
 def sign_policy(
-    policy: Annotated[Path, typer.Argument(help="Release policy, in TOML.")], key: Key, name: Name, as_json: Json = False
+    policy: Annotated[Path, typer.Argument(help="Release policy, in TOML.")],
+    key: Key,
+    name: Name,
+    as_json: Json = False,
 ) -> None:
     """Put a release policy in force.
 

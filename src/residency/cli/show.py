@@ -1,4 +1,4 @@
-"""In: progress and manifests. Out: a bar where someone looks on, and one closing summary, for a person or a machine."""
+"""In: progress and manifests. Out: a bar where someone looks on, and one closing summary."""
 
 import sys
 import time
@@ -10,7 +10,14 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from residency.contract.lineage import Manifest
 from residency.contract.progress import Progress as Show

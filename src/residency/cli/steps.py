@@ -8,7 +8,6 @@ import typer
 import residency
 from residency.cli.show import Json, close, now, progress
 from residency.contract import specs
-from residency.contract.errors import SpecError
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Spec = Annotated[Path | None, typer.Option(help="Settings, in TOML.")]

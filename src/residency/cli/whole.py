@@ -15,7 +15,9 @@ from residency.contract.lineage import Manifest
 
 def run(
     flow: Annotated[Path, typer.Argument(help="Flow file, in TOML.")],
-    serve: Annotated[bool, typer.Option(help="Serve the release when all is done, where the flow has a port.")] = True,
+    serve: Annotated[
+        bool, typer.Option(help="Serve the release when all is done, where the flow has a port.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Do all of a flow: from records to a signed release, and its page. What is done is not done again.

@@ -22,3 +22,4 @@ from .steps import promote as promote
 from .steps import retire as retire
 from .steps import sign as sign
 from .steps import step_back as step_back
+from .states import next_up as next_up
