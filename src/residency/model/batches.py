@@ -1,0 +1,242 @@
+"""In: packed timelines and a plan drawn from (seed, pass). Out: batches of windows with everything that is learned."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from residency.contract.packed import Packed
+from residency.model.inputs import Inputs, Reader, Rows, Windows
+from residency.model.objectives import HazardTargets, bootstrap, sample
+from residency.model.outcomes import (
+    HOUR,
+    Followed,
+    Targets,
+    draw_index,
+    exposure,
+    follow,
+    interval_of,
+    labelled,
+)
+from residency.model.spec import ModelSpec
+from residency.timeline import Timelines, take
+
+INDEX_PER_WINDOW: Final = 4
+COLUMNS: Final = 256
+_CHUNK: Final = 16  # batches whose windows are sorted by length together
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The windows of one batch; moments are numbered within each patient.
+
+    Attributes:
+        shard: index of the shard.
+        patient: row in it.
+        low: first moment after the patient's first.
+        high: one past the last.
+    """
+
+    shard: int
+    patient: Int64[np.ndarray, " window"]
+    low: Int64[np.ndarray, " window"]
+    high: Int64[np.ndarray, " window"]
+
+
+def plan(data: Timelines, split: str, spec: ModelSpec, rng: np.random.Generator | None) -> list[Piece]:
+    """Cut the patients of a split into windows of at most `context` rows, and these into batches of like length.
+
+    Args:
+        data: the timelines.
+        split: whose patients.
+        spec: context and batch size.
+        rng: for phase and order; without it, all stays in order.
+    """
+    pieces: list[Piece] = []
+    for shard, packed in enumerate(data.shards):
+        patient = np.flatnonzero(data.split(shard) == split)
+        pieces += _pieces(shard, _windows(packed, patient, spec.context, rng), spec, rng)
+    if rng is not None:
+        pieces = [pieces[i] for i in rng.permutation(len(pieces))]
+    return pieces
+
+
+def _windows(
+    packed: Packed, patient: Int64[np.ndarray, " patient"], context: int, rng: np.random.Generator | None
+) -> Windows:
+    dated = np.diff(packed.moment_offset)[patient] - 1
+    patient, dated = patient[dated > 0], dated[dated > 0]
+    stride = context - 1
+    long = dated > stride
+    phase = np.zeros(len(dated), np.int64)
+    if rng is not None:
+        phase[long] = rng.integers(0, stride, int(long.sum()))
+    n_each = -(-(dated + phase) // stride)
+    of = np.repeat(np.arange(len(dated)), n_each)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(n_each) - n_each, n_each)
+    low = np.maximum(number * stride - phase[of], 0) + 1
+    high = np.minimum((number + 1) * stride - phase[of], dated[of]) + 1
+    return Windows(patient[of], low, high)
+
+
+def _pieces(
+    shard: int, windows: Windows, spec: ModelSpec, rng: np.random.Generator | None
+) -> Iterator[Piece]:
+    order = np.arange(len(windows.patient)) if rng is None else rng.permutation(len(windows.patient))
+    most = spec.shape.batch_moments
+    n_chunk = max(1, int(_CHUNK * most / max(windows.length.mean(), 1.0))) if len(order) else 1
+    for start in range(0, len(order), n_chunk):
+        chunk = order[start : start + n_chunk]
+        chunk = chunk[np.argsort(windows.length[chunk], kind="stable")]
+        length = windows.length[chunk]
+        begin = 0
+        while begin < len(chunk):
+            fits = np.flatnonzero(length[begin:] * np.arange(1, len(chunk) - begin + 1) <= most)
+            stop = begin + (int(fits[-1]) + 1 if len(fits) else 1)
+            chosen = windows.take(chunk[begin:stop])
+            yield Piece(shard, chosen.patient, chosen.low, chosen.high)
+            begin = stop
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a batch: their rows, hours since, tasks, values, and each head's weight."""
+
+    row: Int64[Tensor, " label"]
+    hours: Float32[Tensor, " label"]
+    task: Int64[Tensor, " label"]
+    value: Float32[Tensor, " label"]
+    weight: Float32[Tensor, "label head"]
+
+
+@dataclass(frozen=True)
+class Following:
+    """Rows whose next moment is in the batch, which panel codes it holds, and their ranks (NaN where none)."""
+
+    row: Int64[Tensor, " row"]
+    present: Float32[Tensor, "row panel"]
+    rank: Float32[Tensor, "row panel"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the network reads, and what it learns from it.
+
+    Attributes:
+        inputs: tensors by row.
+        index_row: rows that hazards are asked of, with hours since.
+        hazard: what followed them.
+        labels: the data set's own.
+        following: what the next moments hold.
+        n_events: observations in the batch.
+    """
+
+    inputs: Inputs
+    index_row: Int64[Tensor, " index"]
+    index_hours: Float32[Tensor, " index"]
+    hazard: HazardTargets
+    labels: Labels
+    following: Following
+    n_events: int
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Makes batches of pieces.
+
+    Attributes:
+        reader: of windows.
+        targets: that have hazards.
+        rate: how frequent each is, for the choice of columns.
+        seed: of the bootstrap.
+    """
+
+    reader: Reader
+    targets: Targets
+    rate: Float32[np.ndarray, " target"]
+    seed: int
+
+    def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
+        """Read one piece, draw its index times, and find what followed."""
+        small = take(packed, piece.patient)
+        begin = small.moment_offset[:-1]
+        windows = Windows(np.arange(small.n_patients), begin + piece.low, begin + piece.high)
+        rows, inputs = self.reader.read(small, windows, rng if drop else None)
+        row_of = np.full(small.n_moments, -1, np.int64)
+        row_of[rows.moment] = np.arange(len(rows.moment))
+        weight = bootstrap(np.asarray(small.subject), self.seed)
+        chosen = _choose(rows, rng)
+        index = draw_index(small, rows.moment[chosen], rows.window[chosen], rng)
+        followed = follow(small, index, self.targets)
+        held = followed.index
+        return Batch(
+            inputs=inputs,
+            index_row=torch.from_numpy(row_of[held.moment]),
+            index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
+            hazard=self._hazard(followed, weight, rng),
+            labels=_labels(small, row_of, weight),
+            following=self._following(small, rows),
+            n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
+        )
+
+    def _hazard(self, followed: Followed, weight: np.ndarray, rng: np.random.Generator) -> HazardTargets:
+        edges = self.targets.edges
+        columns = sample(self.rate, COLUMNS, rng)
+        interval = interval_of(followed.wait, edges)
+        inside = interval < len(edges) - 1
+        days = exposure(followed, edges, columns.target, len(self.targets))
+        tensor = torch.from_numpy
+        return HazardTargets(
+            row=tensor(followed.row[inside]),
+            target=tensor(followed.target[inside]),
+            interval=tensor(interval[inside]),
+            columns=tensor(columns.target),
+            column_weight=tensor(columns.weight),
+            days=tensor(days),
+            weight=tensor(weight[followed.index.patient]),
+        )
+
+    def _following(self, packed: Packed, rows: Rows) -> Following:
+        next_in = np.flatnonzero(
+            (rows.window[1:] == rows.window[:-1]) & (rows.moment[1:] == rows.moment[:-1] + 1)
+        )
+        moment = rows.moment[next_in + 1]
+        count = packed.event_offset[moment + 1] - packed.event_offset[moment]
+        begin = np.repeat(packed.event_offset[moment] - (np.cumsum(count) - count), count)
+        event = begin + np.arange(len(begin))
+        code, row = np.array(packed.event_code[event]), np.repeat(np.arange(len(moment)), count)
+        slot = self.reader.layout.slot[code]
+        rank = self.reader.vocabulary.rank(code, np.array(packed.event_value[event]))
+        held = slot >= 0
+        present = np.zeros((len(moment), len(self.reader.layout.panel)), np.float32)
+        ranks = np.full(present.shape, np.nan, np.float32)
+        present[row[held], slot[held]] = 1.0
+        ranks[row[held], slot[held]] = rank[held]
+        return Following(torch.from_numpy(next_in), torch.from_numpy(present), torch.from_numpy(ranks))
+
+
+def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]:
+    """Choose a few dated rows of each window."""
+    dated = np.flatnonzero(rows.order > 0)
+    shuffled = dated[np.lexsort((rng.random(len(dated)), rows.window[dated]))]
+    window = rows.window[shuffled]
+    number = np.arange(len(shuffled)) - np.searchsorted(window, window)
+    return np.sort(shuffled[number < INDEX_PER_WINDOW])
+
+
+def _labels(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:
+    all_labels = labelled(packed)
+    row = row_of[all_labels.moment]
+    held = (row >= 0) & np.isfinite(all_labels.value)
+    tensor = torch.from_numpy
+    return Labels(
+        row=tensor(row[held]),
+        hours=tensor((all_labels.elapsed[held] / HOUR).astype(np.float32)),
+        task=tensor(all_labels.task[held]),
+        value=tensor(all_labels.value[held]),
+        weight=tensor(weight[all_labels.patient[held]]),
+    )

@@ -1,0 +1,96 @@
+"""In: what a trained network says of tuning patients, and what came. Out: corrections, kept with the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+from torch.nn import functional
+
+from residency.contract.errors import LineageError
+
+_PRIOR_EVENTS: Final = 20.0  # a target's correction leans on "none" by as much as this many events
+_PULL: Final = 1.0  # of slope to 1 and intercept to 0
+
+
+class _File(msgspec.Struct, frozen=True):
+    labels: tuple[tuple[float, float], ...]
+    hazards: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections from the tuning patients.
+
+    Attributes:
+        labels: slope and intercept on the logit of each task.
+        hazards: factor on the hazards of each target.
+    """
+
+    labels: tuple[tuple[float, float], ...]
+    hazards: tuple[float, ...]
+
+    @property
+    def factors(self) -> Float32[np.ndarray, " target"]:
+        """The factor on each target's hazards."""
+        return np.array(self.hazards, np.float32)
+
+    @classmethod
+    def none(cls, n_tasks: int, n_targets: int) -> "Calibration":
+        """Correct nothing."""
+        return cls(((1.0, 0.0),) * n_tasks, (1.0,) * n_targets)
+
+    @classmethod
+    def read(cls, path: Path) -> "Calibration":
+        """Read `calibration.json`.
+
+        Raises:
+            LineageError: the file is missing or is not what it should be.
+        """
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_File)
+        except (OSError, msgspec.DecodeError):
+            raise LineageError("the calibration cannot be read", where=path.name) from None
+        return cls(file.labels, file.hazards)
+
+    def write(self, path: Path) -> None:
+        """Write `calibration.json`."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(_File(self.labels, self.hazards)), indent=1))
+
+
+def hazard_factors(
+    observed: Float64[np.ndarray, " target"], expected: Float64[np.ndarray, " target"]
+) -> tuple[float, ...]:
+    """Give observed over expected events, drawn to 1 where there are few.
+
+    Example:
+        >>> hazard_factors(np.array([0.0, 980.0]), np.array([0.0, 1980.0]))
+        (1.0, 0.5)
+    """
+    factor = (observed + _PRIOR_EVENTS) / (expected + _PRIOR_EVENTS)
+    return tuple(round(float(f), 6) for f in factor)
+
+
+def label_line(logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"]) -> tuple[float, float]:
+    """Give the slope and intercept that make logits fit the labels best (Cox, 1958); none where there is one class."""
+    if len(value) == 0 or bool((value == value[0]).all()):
+        return 1.0, 0.0
+    x, y = logit.double(), value.double()
+    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([line], max_iter=100, line_search_fn="strong_wolfe")
+    none = torch.tensor([1.0, 0.0], dtype=torch.float64)
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        fit = functional.binary_cross_entropy_with_logits(line[0] * x + line[1], y, reduction="sum")
+        value_ = (fit + _PULL * ((line - none) ** 2).sum()) / len(y)
+        value_.backward()
+        return value_
+
+    optimiser.step(loss)
+    slope, intercept = (round(float(v), 6) for v in line.detach())
+    return max(slope, 0.05), intercept

@@ -1,0 +1,107 @@
+"""In: tensors of a training under way. Out: one safetensors file, whole or not at all, and back."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from residency.contract.errors import LineageError
+
+_POINT = "point"
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """One row of the loss curve."""
+
+    pass_number: int
+    train: float
+    tuning: float
+
+
+class Point(msgspec.Struct, frozen=True):
+    """How far a training is: the next batch, the sums of the pass under way, and the curve so far."""
+
+    pass_number: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    curve: tuple[Curve, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training's tensors and how far it is."""
+
+    tensors: dict[str, Tensor]
+    point: Point
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write beside, flush, rename."""
+    beside = path.with_suffix(".tmp")
+    write_tensors(beside, checkpoint.tensors, {_POINT: msgspec.json.encode(checkpoint.point).decode()})
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors by name and flush them to disk."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, metadata)
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def load(path: Path) -> Checkpoint | None:
+    """Read a checkpoint; None where there is none.
+
+    Raises:
+        LineageError: the file is no checkpoint.
+    """
+    if not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    try:
+        return Checkpoint(tensors, msgspec.json.decode(metadata[_POINT], type=Point))
+    except (KeyError, msgspec.DecodeError):
+        raise LineageError("not a checkpoint", where=path.name) from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors by name, and the file's metadata.
+
+    Raises:
+        LineageError: the file is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        raise LineageError("weights cannot be read", where=path.name, mend="train again") from None
+
+
+def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give tensors under a prefix."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the tensors of a prefix without it."""
+    return {
+        name.removeprefix(f"{prefix}/"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}/")
+    }
+
+
+def same(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give detached copies."""
+    return {name: torch.clone(tensor.detach()) for name, tensor in tensors.items()}

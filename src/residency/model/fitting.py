@@ -1,0 +1,238 @@
+"""In: timelines and a sized spec. Out: a trained network; the plain loop, resumed from its last checkpoint."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from residency.contract.errors import TrainingError
+from residency.contract.progress import Progress
+from residency.model import checkpoint
+from residency.model.batches import Batch, Collator, plan
+from residency.model.checkpoint import Checkpoint, Curve, Point
+from residency.model.inputs import Reader, layout
+from residency.model.marginals import Marginals
+from residency.model.network import Network, Sizes, build
+from residency.model.objectives import hazard_loss, label_loss, next_loss
+from residency.model.panel import choose
+from residency.model.spec import ModelSpec
+from residency.timeline import Timelines
+
+WARM_SHARE: Final = 0.05
+DECAY: Final = 0.05
+CLIP: Final = 1.0
+AVERAGE: Final = 0.995
+WEIGHTS: Final = {"label": 1.0, "hazard": 0.5, "next": 0.25}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a training needs that does not change while it runs."""
+
+    data: Timelines
+    spec: ModelSpec
+    marginals: Marginals
+    collator: Collator
+
+    @property
+    def label_scale(self) -> Tensor:
+        """One over the loss of always saying the prior, a task."""
+        p = torch.from_numpy(self.marginals.prior).clamp(1e-4, 1 - 1e-4)
+        return 1.0 / -(p * p.log() + (1 - p) * (1 - p).log())
+
+
+def setup(data: Timelines, spec: ModelSpec, found: Marginals) -> Setup:
+    """Put together what a training needs."""
+    vocabulary = data.vocabulary
+    reader = Reader(vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events)))
+    return Setup(data, spec, found, Collator(reader, found.targets, found.rate, spec.seed))
+
+
+def network_of(given: Setup) -> Network:
+    """Make the network with its first weights."""
+    prior = torch.from_numpy(given.marginals.prior)
+    sizes = Sizes(
+        given.collator.reader.layout.n_rows,
+        len(given.collator.reader.layout.panel),
+        torch.from_numpy(given.marginals.bias),
+        torch.logit(prior.clamp(1e-4, 1 - 1e-4)),
+        {},
+    )
+    return build(given.spec, sizes)
+
+
+def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
+    """Give each part of the loss; about 1 each where the network knows no more than marginal rates."""
+    states = network(batch.inputs)
+    parts = {
+        "hazard": hazard_loss(
+            network.hazard, network.waiting(states[batch.index_row], batch.index_hours), batch.hazard
+        )
+        / given.marginals.events_per_index,
+        "next": next_loss(
+            network.following(states[batch.following.row]), batch.following.present, batch.following.rank
+        ),
+    }
+    if len(batch.labels.row):
+        labels = batch.labels
+        logits = network.label(network.waiting(states[labels.row], labels.hours))
+        chosen = logits.gather(2, labels.task[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
+        scaled = labels.weight * given.label_scale[labels.task][:, None]
+        parts["label"] = label_loss(chosen, labels.value, scaled)
+    return parts
+
+
+def total(parts: dict[str, Tensor]) -> Tensor:
+    """Add the parts by their weights."""
+    return torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
+
+
+@dataclass
+class Training:
+    """A training under way: network, running average, optimiser, and how far it is."""
+
+    given: Setup
+    network: Network
+    average: dict[str, Tensor]
+    optimiser: torch.optim.AdamW
+    point: Point
+
+    def step(self, batch: Batch, done: float, where: str) -> None:
+        """Learn from one batch.
+
+        Args:
+            batch: what to learn from.
+            done: share of the training that lies behind.
+            where: what to name where the loss is not finite.
+
+        Raises:
+            TrainingError: the loss or a gradient is not finite.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.given.spec.shape.learning_rate * rate_at(done)
+        self.network.train()
+        loss = total(losses(self.network, self.given, batch))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = clip_grad_norm_(self.network.parameters(), CLIP)
+        if not bool(torch.isfinite(norm)) or not bool(torch.isfinite(loss)):
+            raise TrainingError(
+                f"the loss is not finite in pass {self.point.pass_number}, batch {self.point.batch}",
+                where=where,
+                mend="the last checkpoint is good; look for impossible values in that shard",
+            )
+        self.optimiser.step()
+        self._remember()
+        self.point = msgspec.structs.replace(
+            self.point, batch=self.point.batch + 1, loss_sum=self.point.loss_sum + float(loss.detach())
+        )
+
+    def _remember(self) -> None:
+        with torch.no_grad():
+            mine = [self.average[name] for name, _ in self.network.named_parameters()]
+            torch._foreach_lerp_(mine, [p.detach() for p in self.network.parameters()], 1.0 - AVERAGE)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give everything that a checkpoint keeps."""
+        kept = checkpoint.named("network", dict(self.network.named_parameters()))
+        kept |= checkpoint.named("average", self.average)
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                kept[f"optimiser/{key}/{name}"] = value
+        return kept
+
+
+def rate_at(done: float) -> float:
+    """Give the share of the learning rate: a short rise, then half a cosine down to a hundredth."""
+    if done < WARM_SHARE:
+        return (done + 1e-3) / (WARM_SHARE + 1e-3)
+    along = (done - WARM_SHARE) / (1.0 - WARM_SHARE)
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(along, 1.0)))
+
+
+def optimiser_of(network: Network) -> torch.optim.AdamW:
+    """Make AdamW, with decay on the matrices of linear maps alone."""
+    decayed = [p for n, p in network.named_parameters() if p.ndim == 2 and n.endswith("weight")]
+    rest = [p for n, p in network.named_parameters() if not (p.ndim == 2 and n.endswith("weight"))]
+    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99), foreach=True)
+
+
+def begin(given: Setup, found: Checkpoint | None) -> Training:
+    """Begin a training, or take it up at a checkpoint."""
+    network = network_of(given)
+    optimiser = optimiser_of(network)
+    average = checkpoint.same(dict(network.named_parameters()))
+    training = Training(given, network, average, optimiser, Point())
+    if found is None:
+        return training
+    network.load_state_dict(checkpoint.under("network", found.tensors))
+    training.average = checkpoint.under("average", found.tensors)
+    for name, parameter in network.named_parameters():
+        optimiser.state[parameter] = {
+            key: found.tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+    training.point = found.point
+    return training
+
+
+def fit(given: Setup, work: Path, progress: Progress) -> Training:
+    """Train to the end, saving now and then; a killed training goes on to the same bytes.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    path = work / "checkpoint.safetensors"
+    training = begin(given, checkpoint.load(path))
+    spec, saved = given.spec, time.monotonic()
+    while training.point.pass_number < spec.n_passes:
+        number = training.point.pass_number
+        pieces = plan(given.data, "train", spec, np.random.default_rng([spec.seed, 1, number]))
+        while training.point.batch < len(pieces):
+            at = training.point.batch
+            piece = pieces[at]
+            rng = np.random.default_rng([spec.seed, 2, number, at])
+            batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=True)
+            done = (number + at / len(pieces)) / spec.n_passes
+            training.step(batch, done, f"shard {piece.shard}")
+            progress("train", number * len(pieces) + at + 1, spec.n_passes * len(pieces))
+            if time.monotonic() - saved > spec.save_seconds:
+                checkpoint.save(path, Checkpoint(training.tensors(), training.point))
+                saved = time.monotonic()
+        _end_pass(training, len(pieces))
+    checkpoint.save(path, Checkpoint(training.tensors(), training.point))
+    return training
+
+
+def _end_pass(training: Training, n_batches: int) -> None:
+    point = training.point
+    row = Curve(point.pass_number, point.loss_sum / max(n_batches, 1), tuning_loss(training))
+    training.point = Point(pass_number=point.pass_number + 1, curve=(*point.curve, row))
+
+
+def averaged(training: Training) -> Network:
+    """Give a network with the averaged weights."""
+    network = network_of(training.given)
+    network.load_state_dict(training.average)
+    return network.eval()
+
+
+def tuning_loss(training: Training) -> float:
+    """Give the loss of the averaged weights on the tuning patients; NaN where there are none."""
+    given, network = training.given, averaged(training)
+    pieces = plan(given.data, "tuning", given.spec, None)
+    sums, rows = 0.0, 0
+    with torch.no_grad():
+        for at, piece in enumerate(pieces):
+            rng = np.random.default_rng([given.spec.seed, 3, at])
+            batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
+            sums += float(total(losses(network, given, batch))) * len(batch.inputs.bag)
+            rows += len(batch.inputs.bag)
+    return sums / rows if rows else math.nan

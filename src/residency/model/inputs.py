@@ -1,0 +1,273 @@
+"""In: packed timelines and windows of them. Out: the tensors that the network reads, one row a moment."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from residency.contract.packed import STATIC, Packed
+from residency.model.panel import Panel, Seen, state
+from residency.timeline import Vocabulary
+from residency.timeline.segments import offsets, ranges
+
+KNOTS: Final = 17
+CODE_DROP: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Pieces of patients' records: the patient's first moment, then `low:high`.
+
+    Attributes:
+        patient: row in the shard.
+        low: first moment after the patient's first, in the shard.
+        high: one past the last.
+    """
+
+    patient: Int64[np.ndarray, " window"]
+    low: Int64[np.ndarray, " window"]
+    high: Int64[np.ndarray, " window"]
+
+    @property
+    def length(self) -> Int64[np.ndarray, " window"]:
+        """Rows of each window."""
+        return 1 + self.high - self.low
+
+    def take(self, index: Int64[np.ndarray, " chosen"]) -> "Windows":
+        """Give some of the windows."""
+        return Windows(self.patient[index], self.low[index], self.high[index])
+
+
+def whole(packed: Packed, patient: Int64[np.ndarray, " window"]) -> Windows:
+    """Give each patient's whole record as one window."""
+    return Windows(patient, packed.moment_offset[patient] + 1, packed.moment_offset[patient + 1])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where values and codes lie in the embedding table: each code's own row, then a row a knot of valued codes.
+
+    Attributes:
+        value_row: first knot's row of each code; -1 for a code without values.
+        slot: place of each code in the panel; -1 outside it.
+        n_rows: of the table.
+        panel: codes of the panel.
+    """
+
+    value_row: Int64[np.ndarray, " code"]
+    slot: Int64[np.ndarray, " code"]
+    n_rows: int
+    panel: Int64[np.ndarray, " panel"]
+
+
+def layout(vocabulary: Vocabulary, panel: Int64[np.ndarray, " panel"]) -> Layout:
+    """Lay out the embedding table of a vocabulary."""
+    valued = np.diff(vocabulary.knot_offset) > 0
+    n_codes = len(vocabulary)
+    row = np.where(valued, n_codes + KNOTS * (np.cumsum(valued) - 1), -1).astype(np.int64)
+    slot = np.full(n_codes, -1, np.int64)
+    slot[panel] = np.arange(len(panel))
+    return Layout(row, slot, n_codes + KNOTS * int(valued.sum()), panel)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which moments a batch holds, and when they are.
+
+    Attributes:
+        moment: in the shard.
+        window: each row's window.
+        first: first row of each row's window.
+        order: the moment's number in the patient's record.
+        second: since the patient's first dated moment.
+        gap: seconds since the moment before; 0 for the first two.
+        age: in years; NaN where the birth is not known.
+        origin: time of each window's first dated moment, in µs.
+    """
+
+    moment: Int64[np.ndarray, " row"]
+    window: Int64[np.ndarray, " row"]
+    first: Int64[np.ndarray, " row"]
+    order: Int64[np.ndarray, " row"]
+    second: Int64[np.ndarray, " row"]
+    gap: Int64[np.ndarray, " row"]
+    age: Float32[np.ndarray, " row"]
+    origin: Int64[np.ndarray, " window"]
+
+
+def rows_of(packed: Packed, windows: Windows) -> Rows:
+    """Give the rows of windows, one window after the other."""
+    length, begin = windows.length, packed.moment_offset[windows.patient]
+    window = np.repeat(np.arange(len(length)), length)
+    head = offsets(length)[:-1]
+    first = head[window]
+    moment = ranges(windows.low - 1, length)
+    moment[head] = begin
+    time = np.array(packed.moment_time[moment])
+    birth = time[head]
+    n_moments = packed.moment_offset[windows.patient + 1] - begin
+    origin = np.array(packed.moment_time[begin + np.minimum(1, n_moments - 1)])
+    origin = np.where(origin == STATIC, 0, origin)
+    second = (np.where(time == STATIC, origin[window], time) - origin[window]) // 1_000_000
+    before = np.array(packed.moment_time[np.maximum(moment - 1, 0)])
+    timed = moment - begin[window] >= 2
+    gap = np.where(timed, time - np.where(timed, before, 0), 0) // 1_000_000
+    age = np.where(birth[window] == STATIC, np.nan, (second - second[first]) / 31_557_600.0)
+    return Rows(moment, window, first, moment - begin[window], second, gap, age.astype(np.float32), origin)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Vectors of one kind of attachment (images, notes, variants), each with its row; absent is not there at all."""
+
+    vector: Float32[Tensor, "attachment part"]
+    row: Int64[Tensor, " attachment"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the network reads: observations as bag entries by row, and what is known of each row.
+
+    Attributes:
+        entry: rows of the embedding table.
+        weight: of each entry.
+        bag: where each row's entries begin.
+        place: position of each row in the padded batch, `window * longest + number`.
+        shape: windows, and rows of the longest.
+        second: time of each row.
+        order: number of each row's moment.
+        clock: hours since the moment before, hours since the first, years of age (NaN unknown).
+        rank: the panel's; hours, change, count too.
+        attached: vectors of encoders, by kind of attachment.
+    """
+
+    entry: Int64[Tensor, " entry"]
+    weight: Float32[Tensor, " entry"]
+    bag: Int64[Tensor, " row"]
+    place: Int64[Tensor, " row"]
+    shape: tuple[int, int]
+    second: Float64[Tensor, " row"]
+    order: Float64[Tensor, " row"]
+    clock: Float32[Tensor, "row 3"]
+    rank: Float32[Tensor, "row panel"]
+    hours: Float32[Tensor, "row panel"]
+    change: Float32[Tensor, "row panel"]
+    count: Float32[Tensor, "row panel"]
+    attached: dict[str, Attached] = field(default_factory=dict)
+
+    def to(self, device: str) -> "Inputs":
+        """Move every tensor to a device."""
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return Inputs(**moved)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads windows of packed timelines into tensors.
+
+    Attributes:
+        vocabulary: ancestors and ranks of values.
+        layout: where codes and values lie in the table.
+    """
+
+    vocabulary: Vocabulary
+    layout: Layout
+
+    def read(
+        self, packed: Packed, windows: Windows, rng: np.random.Generator | None = None
+    ) -> tuple[Rows, Inputs]:
+        """Give rows and tensors; with `rng`, drop observations as training does."""
+        rows = rows_of(packed, windows)
+        seen = self._events(packed, windows, rows)
+        keep = np.ones(len(seen.code), bool)
+        drop = np.zeros((len(windows.patient), len(self.layout.panel)), bool)
+        if rng is not None:
+            keep = rng.random(len(seen.code)) >= CODE_DROP
+            drop = rng.random(drop.shape) < CODE_DROP
+        entry, weight, bag = self._bag(seen, keep & seen.inside, len(rows.moment))
+        panel = self._panel(seen, rows, drop)
+        return rows, _tensors(rows, windows, (entry, weight, bag), panel)
+
+    def _events(self, packed: Packed, windows: Windows, rows: Rows) -> "_Events":
+        """Give every event of the windows' patients up to the window's end, with the first row that knows of it."""
+        begin = packed.moment_offset[windows.patient]
+        moment = ranges(begin, windows.high - begin)
+        window = np.repeat(np.arange(len(begin)), windows.high - begin)
+        inside = (moment == begin[window]) | (moment >= windows.low[window])
+        head = offsets(windows.length)[:-1]
+        number = np.maximum(moment - windows.low[window], 0) + 1
+        row = head[window] + np.where(moment == begin[window], 0, number)
+        count = packed.event_offset[moment + 1] - packed.event_offset[moment]
+        event = ranges(packed.event_offset[moment], count)
+        origin = np.repeat(np.arange(len(moment)), count)
+        code = np.array(packed.event_code[event])
+        rank = self.vocabulary.rank(code, np.array(packed.event_value[event]))
+        time = np.array(packed.moment_time[moment])
+        second = np.where(time == STATIC, 0, time - rows.origin[window]) // 1_000_000
+        return _Events(code, rank, row[origin], window[origin], second[origin], inside[origin])
+
+    def _bag(
+        self, seen: "_Events", keep: np.ndarray, n_rows: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        code, row = seen.code[keep].astype(np.int64), seen.row[keep]
+        offset = self.vocabulary.ancestor_offset
+        n_above = offset[code + 1] - offset[code]
+        above = self.vocabulary.ancestor_index[ranges(offset[code], n_above)].astype(np.int64)
+        rank = seen.rank[keep]
+        valued = np.isfinite(rank) & (self.layout.value_row[code] >= 0)
+        scaled = rank[valued] * (KNOTS - 1)
+        low = np.minimum(scaled.astype(np.int64), KNOTS - 2)
+        share = (scaled - low).astype(np.float32)
+        knot = self.layout.value_row[code[valued]] + low
+        entry = np.concatenate([code, above, knot, knot + 1])
+        ones = np.ones(len(code) + len(above), np.float32)
+        weight = np.concatenate([ones, 1 - share, share])
+        owner = np.concatenate([row, np.repeat(row, n_above), row[valued], row[valued]])
+        order = np.argsort(owner, kind="stable")
+        bag = np.searchsorted(owner[order], np.arange(n_rows))
+        return entry[order], weight[order], bag
+
+    def _panel(self, seen: "_Events", rows: Rows, drop: np.ndarray) -> Panel:
+        slot = self.layout.slot[seen.code]
+        held = slot >= 0
+        held[held] = ~drop[seen.window[held], slot[held]]
+        chosen = Seen(seen.row[held], slot[held], seen.rank[held], seen.second[held], seen.window[held])
+        return state(chosen, rows.second, rows.first, len(self.layout.panel))
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Events with their rank, first row, window, seconds since the patient's origin, and whether in the window."""
+
+    code: np.ndarray
+    rank: np.ndarray
+    row: np.ndarray
+    window: np.ndarray
+    second: np.ndarray
+    inside: np.ndarray
+
+
+def _tensors(
+    rows: Rows, windows: Windows, bag: tuple[np.ndarray, np.ndarray, np.ndarray], panel: Panel
+) -> Inputs:
+    longest = int(windows.length.max(initial=1))
+    number = np.arange(len(rows.moment)) - rows.first
+    clock = np.stack([rows.gap / 3600.0, np.maximum(rows.second, 0) / 3600.0, rows.age], axis=1)
+    tensor = torch.from_numpy
+    return Inputs(
+        entry=tensor(bag[0]),
+        weight=tensor(bag[1]),
+        bag=tensor(bag[2]),
+        place=tensor(rows.window * longest + number),
+        shape=(len(windows.patient), longest),
+        second=tensor(rows.second.astype(np.float64)),
+        order=tensor(rows.order.astype(np.float64)),
+        clock=tensor(clock.astype(np.float32)),
+        rank=tensor(panel.rank),
+        hours=tensor(panel.hours),
+        change=tensor(panel.change),
+        count=tensor(panel.count),
+    )

@@ -1,0 +1,144 @@
+"""In: train patients' timelines. Out: which codes get hazards, over which intervals, and their marginal rates."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from residency.contract.codes import DEATH
+from residency.contract.errors import TrainingError
+from residency.contract.packed import DAY, Packed
+from residency.model.outcomes import (
+    Index,
+    Targets,
+    draw_index,
+    edges_up_to,
+    exposure,
+    follow,
+    interval_of,
+    labelled,
+    targets_of,
+)
+from residency.model.spec import ModelSpec
+from residency.timeline import Timelines, take
+
+PER_PATIENT: Final = 4
+MOST_PATIENTS: Final = 20_000
+_CHUNK: Final = 512
+_PRIOR_EVENTS: Final = 2.0  # an interval's rate leans on the target's own by as much as this many events
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """What the train patients show on the whole.
+
+    Attributes:
+        targets: codes with hazards, death first, and the intervals.
+        bias: log hazards per day of each target and interval.
+        n_events: next occurrences seen of each target.
+        events_per_index: mean number of next occurrences after an instant.
+        prior: share of positive labels of each task.
+    """
+
+    targets: Targets
+    bias: Float32[np.ndarray, "target interval"]
+    n_events: Int64[np.ndarray, " target"]
+    events_per_index: float
+    prior: Float32[np.ndarray, " task"]
+
+    @property
+    def rate(self) -> Float32[np.ndarray, " target"]:
+        """How frequent each target is among what follows."""
+        result: np.ndarray = (self.n_events + 1.0).astype(np.float32)
+        return result
+
+
+def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
+    """Work out targets, intervals and rates from train patients (20,000 at most).
+
+    Raises:
+        TrainingError: there is no train patient, or none was observed after a dated moment.
+    """
+    rng = np.random.default_rng([spec.seed, 0])
+    drawn = _draw(data, rng)
+    follow_up = np.concatenate([index.follow_up for _, index in drawn]) if drawn else np.zeros(0)
+    if not len(follow_up):
+        raise TrainingError(
+            "no train patient was observed after a dated moment", mend="look at observation/ and the splits"
+        )
+    edges = edges_up_to(float(np.quantile(follow_up, 0.95)) / DAY)
+    vocabulary = data.vocabulary
+    candidates = np.flatnonzero(vocabulary.n_patients >= spec.min_patients)
+    death = vocabulary.index_of(DEATH)
+    targets = targets_of(vocabulary, candidates[candidates > 0], edges)
+    events, days = _count(drawn, targets)
+    seen = events.sum(axis=1) > 0
+    seen[0] = True
+    kept = targets.code[seen]
+    targets = targets_of(vocabulary, kept[(kept > 0) & (kept != death)], edges)
+    events, days = events[seen], days[seen]
+    n_index = len(follow_up)
+    return Marginals(
+        targets,
+        _log_rates(events, days),
+        events.sum(axis=1).astype(np.int64),
+        max(float(events.sum()) / n_index, 1e-3),
+        _priors(data),
+    )
+
+
+def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index]]:
+    drawn = []
+    left = MOST_PATIENTS
+    for shard, packed in enumerate(data.shards):
+        train = np.flatnonzero(data.split(shard) == "train")[:left]
+        left -= len(train)
+        for start in range(0, len(train), _CHUNK):
+            small = take(packed, train[start : start + _CHUNK])
+            moment, patient = _some_moments(small, rng)
+            drawn.append((small, draw_index(small, moment, patient, rng)))
+    return drawn
+
+
+def _some_moments(packed: Packed, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    dated = np.diff(packed.moment_offset) - 1
+    patient = np.repeat(np.flatnonzero(dated > 0), PER_PATIENT)
+    number = (rng.random(len(patient)) * dated[patient]).astype(np.int64) + 1
+    moment = packed.moment_offset[patient] + number
+    order = np.argsort(moment, kind="stable")
+    return moment[order], patient[order]
+
+
+def _count(drawn: list[tuple[Packed, Index]], targets: Targets) -> tuple[np.ndarray, np.ndarray]:
+    """Count next occurrences and days at risk of each target and interval."""
+    shape = (len(targets), len(targets.edges_days) - 1)
+    events, days = np.zeros(shape), np.zeros(shape)
+    edges, columns = targets.edges, np.arange(len(targets))
+    for small, index in drawn:
+        followed = follow(small, index, targets)
+        interval = interval_of(followed.wait, edges)
+        inside = interval < shape[1]
+        np.add.at(events, (followed.target[inside], interval[inside]), 1.0)
+        for start in range(0, len(columns), 256):
+            some = columns[start : start + 256]
+            days[some] += exposure(followed, edges, some, len(targets)).sum(axis=0, dtype=np.float64)
+    return events, days
+
+
+def _log_rates(events: np.ndarray, days: np.ndarray) -> Float32[np.ndarray, "target interval"]:
+    overall = (events.sum(axis=1) + 0.5) / np.maximum(days.sum(axis=1), 1e-6)
+    rate = (events + _PRIOR_EVENTS) / (days + _PRIOR_EVENTS / overall[:, None])
+    result: np.ndarray = np.log(rate).astype(np.float32)
+    return result
+
+
+def _priors(data: Timelines) -> Float32[np.ndarray, " task"]:
+    """Give the share of positive labels of each task among train patients."""
+    positive, total = np.zeros(len(data.labels)), np.zeros(len(data.labels))
+    for shard, packed in enumerate(data.shards):
+        small = take(packed, np.flatnonzero(data.split(shard) == "train"))
+        labels = labelled(small)
+        positive += np.bincount(labels.task, weights=labels.value, minlength=len(data.labels))
+        total += np.bincount(labels.task, minlength=len(data.labels))
+    return ((positive + 0.5) / (total + 1.0)).astype(np.float32)

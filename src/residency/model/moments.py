@@ -1,0 +1,96 @@
+"""In: the tensors of a batch. Out: one vector a moment: what it holds, the standing record, the clock."""
+
+from typing import Final
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from torch.nn import functional
+
+from residency.model.inputs import Inputs
+
+HOUR_KNOTS: Final = 14  # hats over log1p(hours): 0 to 12.6, an hour to 30 years and beyond
+AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
+RANK_KNOTS: Final = 9
+COUNT_KNOTS: Final = 5
+PANEL_FEATURES: Final = RANK_KNOTS + HOUR_KNOTS + COUNT_KNOTS + 3
+
+
+def hats(x: Float32[Tensor, "..."], n: int) -> Float32[Tensor, "... knot"]:
+    """Give the weights of linear interpolation between knots 0 to n - 1; all 0 where x is NaN.
+
+    Example:
+        >>> hats(torch.tensor([0.25]), 3).tolist()
+        [[0.75, 0.25, 0.0]]
+    """
+    at = torch.nan_to_num(x).clamp(0.0, n - 1.0)
+    weight = functional.relu(1.0 - (at[..., None] - torch.arange(n, device=x.device)).abs())
+    return weight * ~torch.isnan(x)[..., None]
+
+
+def log_hours(hours: Float32[Tensor, "..."]) -> Float32[Tensor, "... knot"]:
+    """Give hats over the logarithm of a span."""
+    return hats(torch.log1p(hours.clamp(min=0.0)), HOUR_KNOTS)
+
+
+class Gated(nn.Module):
+    """SwiGLU: two linear maps, one gating the other, and a third back."""
+
+    def __init__(self, n_in: int, hidden: int, n_out: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(n_in, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, n_out, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last axis."""
+        gate, value = self.up(x).chunk(2, dim=-1)
+        result: Tensor = self.down(functional.silu(gate) * value)
+        return result
+
+
+class MomentEncoder(nn.Module):
+    """Makes one vector of what a moment holds, the record's standing state, and the clock.
+
+    Args:
+        n_rows: of the embedding table.
+        n_panel: codes that the panel follows.
+        width: of the vector.
+        modalities: width of each kind of attachment's vectors, by kind.
+    """
+
+    def __init__(self, n_rows: int, n_panel: int, width: int, modalities: dict[str, int]) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(n_rows, width) * 0.1)
+        self.norm = nn.RMSNorm(width)
+        self.pool = Gated(width, 2 * width, width)
+        self.panel = nn.Linear(n_panel * PANEL_FEATURES, 2 * width)
+        self.standing = Gated(2 * width, 2 * width, width)
+        self.clock = nn.Linear(2 * HOUR_KNOTS + AGE_KNOTS, width)
+        self.modalities = nn.ModuleDict({kind: nn.Linear(n, width) for kind, n in modalities.items()})
+
+    def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
+        """Encode each row."""
+        bag = functional.embedding_bag(
+            inputs.entry, self.table, inputs.bag, mode="sum", per_sample_weights=inputs.weight
+        )
+        for kind, attached in inputs.attached.items():
+            bag = bag.index_add(0, attached.row, self.modalities[kind](attached.vector))
+        observed = bag + self.pool(self.norm(bag))
+        standing = self.standing(functional.silu(self.panel(_panel_features(inputs))))
+        gap, since, age = inputs.clock.unbind(dim=1)
+        clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
+        result: Tensor = observed + standing + self.clock(clock)
+        return result
+
+
+def _panel_features(inputs: Inputs) -> Float32[Tensor, "row feature"]:
+    seen = inputs.count > 0
+    change = torch.nan_to_num(inputs.change)
+    now = seen & (inputs.hours <= 0)
+    parts = [
+        hats(inputs.rank * (RANK_KNOTS - 1), RANK_KNOTS),
+        log_hours(inputs.hours) * seen[..., None],
+        hats(torch.log1p(inputs.count), COUNT_KNOTS),
+        torch.stack([functional.relu(change), functional.relu(-change), now.float()], dim=-1),
+    ]
+    return torch.cat(parts, dim=-1).flatten(1)

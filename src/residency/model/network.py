@@ -1,0 +1,59 @@
+"""In: tensors of a batch. Out: the one network: moment encoder, trunk, and the heads on their states."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
+from residency.model.inputs import Inputs
+from residency.model.moments import MomentEncoder
+from residency.model.spec import ModelSpec
+from residency.model.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the data ask of the network.
+
+    Attributes:
+        n_rows: of the embedding table.
+        n_panel: codes that the panel follows.
+        bias: log hazards per day at marginal rates.
+        prior: logits of the labels at their marginal rates.
+        modalities: width of each kind of attachment's vectors.
+    """
+
+    n_rows: int
+    n_panel: int
+    bias: Float32[Tensor, "target interval"]
+    prior: Float32[Tensor, " task"]
+    modalities: dict[str, int]
+
+
+class Network(nn.Module):
+    """One network over all modalities."""
+
+    def __init__(self, spec: ModelSpec, sizes: Sizes) -> None:
+        super().__init__()
+        shape = spec.shape
+        self.context = spec.context
+        self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, sizes.modalities)
+        self.trunk = Trunk(shape.width, shape.depth, spec.n_attention)
+        self.waiting = Waiting(shape.width)
+        self.hazard = HazardHead(shape.width, shape.code_rank, sizes.bias)
+        self.label = LabelHead(shape.width, sizes.prior)
+        self.following = NextHead(shape.width, sizes.n_panel)
+
+    def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
+        """Give the state of every moment."""
+        states: Tensor = self.trunk(self.encoder(inputs), inputs, self.context)
+        return states
+
+
+def build(spec: ModelSpec, sizes: Sizes) -> Network:
+    """Make a network with the seed's own weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return Network(spec, sizes)

@@ -1,0 +1,125 @@
+"""In: what the heads say and what followed. Out: losses, one number each, fit to be added."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt64
+from torch import Tensor
+from torch.nn import functional
+
+from residency.model.heads import N_HEADS, HazardHead
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Targets whose exposure is worked out, and how much each stands for.
+
+    Attributes:
+        target: chosen targets.
+        weight: one over the chance of being chosen.
+    """
+
+    target: Int64[np.ndarray, " column"]
+    weight: Float32[np.ndarray, " column"]
+
+
+def sample(rate: Float32[np.ndarray, " target"], n_wanted: int, rng: np.random.Generator) -> Sampled:
+    """Choose about `n_wanted` targets, the frequent ones more likely; all where there are few.
+
+    Args:
+        rate: how much each target adds to the loss, about.
+        n_wanted: how many.
+        rng: for the choice.
+    """
+    if len(rate) <= n_wanted:
+        return Sampled(np.arange(len(rate)), np.ones(len(rate), np.float32))
+    # half of the chance even, half by rate: no weight passes 2 * targets / wanted
+    share = 0.5 / len(rate) + 0.5 * rate.astype(np.float64) / rate.sum()
+    chance = np.minimum(n_wanted * share, 1.0)
+    chosen = np.flatnonzero(rng.random(len(rate)) < chance)
+    return Sampled(chosen, (1.0 / chance[chosen]).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class HazardTargets:
+    """What followed the index rows, as tensors.
+
+    Attributes:
+        row: index row of each next occurrence, with its target and interval.
+        columns: targets whose exposure is worked out, with their weights.
+        days: exposure in each interval.
+        weight: of each index row for each head.
+    """
+
+    row: Int64[Tensor, " next"]
+    target: Int64[Tensor, " next"]
+    interval: Int64[Tensor, " next"]
+    columns: Int64[Tensor, " column"]
+    column_weight: Float32[Tensor, " column"]
+    days: Float32[Tensor, "index column interval"]
+    weight: Float32[Tensor, "index head"]
+
+
+def hazard_loss(
+    head: HazardHead, z: Float32[Tensor, "index width"], truth: HazardTargets
+) -> Float32[Tensor, ""]:
+    """Negative log-likelihood of piecewise-constant hazards, a mean over heads and index rows.
+
+    Event terms are exact; the exposure of sampled targets stands for all, so the expectation is the dense loss.
+    """
+    mixed = head.mixed(z)
+    log_rate = head.cells(mixed, truth.row, truth.target, truth.interval)
+    events = (log_rate * truth.weight[truth.row]).sum()
+    rate = head.columns(mixed, truth.columns).exp()
+    # [index, head, column]: the sum over intervals, then columns by their weights
+    expected = torch.einsum("ihcb,icb->ihc", rate, truth.days) @ truth.column_weight
+    return ((expected * truth.weight).sum() - events) / (N_HEADS * max(len(z), 1))
+
+
+def label_loss(
+    logits: Float32[Tensor, "label head"],
+    value: Float32[Tensor, " label"],
+    weight: Float32[Tensor, "label head"],
+) -> Float32[Tensor, ""]:
+    """Binary cross-entropy, a mean over heads and labels."""
+    each = functional.binary_cross_entropy_with_logits(
+        logits, value[:, None].expand_as(logits), weight=weight, reduction="sum"
+    )
+    return each / (N_HEADS * max(len(value), 1))
+
+
+def next_loss(
+    said: tuple[Tensor, Tensor], present: Float32[Tensor, "row panel"], rank: Float32[Tensor, "row panel"]
+) -> Float32[Tensor, ""]:
+    """Cross-entropy of which codes come at the next moment, and squared error of the ranks of those that do."""
+    logits, guess = said
+    presence = functional.binary_cross_entropy_with_logits(logits, present)
+    valued = present * ~torch.isnan(rank)
+    error = ((guess - torch.nan_to_num(rank)) ** 2 * valued).sum() / valued.sum().clamp(min=1.0)
+    return presence + 4.0 * error
+
+
+def bootstrap(subject: Int64[np.ndarray, " patient"], seed: int) -> Float32[np.ndarray, "patient head"]:
+    """Give each patient's Poisson(1) weight for each head: the bootstrap, by a hash, so the same wherever it is asked.
+
+    Example:
+        >>> bootstrap(np.array([7, 7]), seed=0).std(axis=0).tolist()
+        [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    with np.errstate(over="ignore"):
+        key = subject.astype(np.uint64)[:, None] + np.uint64(0x9E3779B97F4A7C15) * (
+            np.uint64(seed * N_HEADS + 1) + np.arange(N_HEADS, dtype=np.uint64)
+        )
+    uniform = _mix(key) / 2.0**64
+    steps = np.cumsum(np.exp(-1.0) / np.array([1, 1, 2, 6, 24, 120, 720, 5040], np.float64))
+    return np.searchsorted(steps, uniform).astype(np.float32)
+
+
+def _mix(key: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
+    """SplitMix64 (Steele, Lea and Flood, 2014)."""
+    with np.errstate(over="ignore"):
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = key ^ (key >> np.uint64(31))
+    return mixed

@@ -1,0 +1,258 @@
+"""In: a folder that training made. Out: the model, frozen: states, hazards and label probabilities of patients."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
+
+from residency.contract import specs
+from residency.contract.errors import LineageError
+from residency.contract.lineage import open_made
+from residency.contract.packed import DAY, Packed
+from residency.model.calibration import Calibration
+from residency.model.checkpoint import read_tensors
+from residency.model.heads import N_HEADS
+from residency.model.inputs import Reader, layout, whole
+from residency.model.network import Network, Sizes, build
+from residency.model.spec import ModelSpec
+from residency.timeline import Vocabulary, take
+from residency.timeline.segments import ranges
+
+WEIGHTS_FILE: Final = "model.safetensors"
+SETTINGS_FILE: Final = "model.json"
+TARGETS_FILE: Final = "targets.parquet"
+CALIBRATION_FILE: Final = "calibration.json"
+CURVE_FILE: Final = "training.parquet"
+MODEL_FORMAT: Final = 1
+_MOST_CELLS: Final = 4_000_000  # numbers that the hazard head makes at a time
+_MOST_ROWS: Final = 16_384  # rows, padding included, that the trunk reads at a time
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `model.json` holds beside the weights.
+
+    Attributes:
+        format: of the model's folder.
+        spec: settings, with the size that was used.
+        labels: names of the tasks with heads of their own.
+        panel: codes (by index) whose standing state the network reads.
+        edges_days: of the hazards' intervals.
+        modalities: width of each kind of attachment's vectors.
+    """
+
+    format: int
+    spec: dict[str, Any]
+    labels: tuple[str, ...]
+    panel: tuple[int, ...]
+    edges_days: tuple[float, ...]
+    modalities: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class States:
+    """What the model knows at each moment.
+
+    Attributes:
+        z: the trunk's state, one row a moment, patient by patient.
+        offset: where each patient's moments begin.
+    """
+
+    z: Float32[Tensor, "moment width"]
+    offset: Int64[np.ndarray, " patient_and_1"]
+
+    def hours_since(
+        self, moment: Int64[np.ndarray, " index"], elapsed_days: np.ndarray
+    ) -> Float32[Tensor, " index"]:
+        """Give hours since each moment: none after a patient's first, which has no time of its own."""
+        first = np.isin(moment, self.offset[:-1])
+        hours = np.where(first, 0.0, np.maximum(elapsed_days, 0.0) * 24.0)
+        return torch.from_numpy(hours.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, frozen.
+
+    Attributes:
+        spec: its settings, with the size that was used.
+        vocabulary: the codes it knows.
+        targets: codes with hazards, ancestors too; death first.
+        edges_days: of the intervals over which hazards are constant; the first is 0.
+        labels: tasks with heads of their own.
+        calibration: from the tuning patients.
+        digest: of the folder's manifest.
+        n_heads: bootstrapped heads.
+    """
+
+    spec: ModelSpec
+    vocabulary: Vocabulary
+    targets: tuple[str, ...]
+    edges_days: Float64[np.ndarray, " edge"]
+    labels: tuple[str, ...]
+    calibration: Calibration
+    digest: str
+    network: Network
+    reader: Reader
+    n_heads: int = N_HEADS
+
+    @classmethod
+    def open(cls, folder: Path) -> "Model":
+        """Open a finished model and verify every file of it before any weight is used.
+
+        Raises:
+            LineageError: the folder is not finished, was altered, or is of another format.
+        """
+        manifest = open_made(folder, "train", verify=True)
+        try:
+            settings = msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=Settings)
+        except (OSError, msgspec.DecodeError):
+            raise LineageError("the model's settings cannot be read", where=SETTINGS_FILE) from None
+        if settings.format != MODEL_FORMAT:
+            raise LineageError(f"model format {settings.format} is not {MODEL_FORMAT}", where=SETTINGS_FILE)
+        spec = specs.read(ModelSpec, settings.spec, where=SETTINGS_FILE)
+        vocabulary = Vocabulary.open(folder)
+        reader = Reader(vocabulary, layout(vocabulary, np.array(settings.panel, np.int64)))
+        targets = pl.read_parquet(folder / TARGETS_FILE)
+        network = _network(folder, settings, spec, reader, targets)
+        return cls(
+            spec=spec,
+            vocabulary=vocabulary,
+            targets=tuple(targets["code"]),
+            edges_days=np.array(settings.edges_days),
+            labels=settings.labels,
+            calibration=Calibration.read(folder / CALIBRATION_FILE),
+            digest=manifest.digest,
+            network=network,
+            reader=reader,
+        )
+
+    def encode(self, packed: Packed, patients: Int64[np.ndarray, " patient"] | None = None) -> States:
+        """Give the state of every moment of the patients, each in one causal pass.
+
+        Args:
+            packed: timelines, packed with this model's vocabulary.
+            patients: rows; all where None.
+
+        Returns:
+            States in the order of `patients`; a state depends on no later moment and on no other patient.
+        """
+        rows = np.arange(packed.n_patients) if patients is None else np.asarray(patients, np.int64)
+        length = np.diff(packed.moment_offset)[rows]
+        offset = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        z = torch.empty(int(offset[-1]), self.spec.shape.width)
+        for group in _groups(length):
+            small = take(packed, rows[group])
+            _, inputs = self.reader.read(small, whole(small, np.arange(len(group))))
+            with torch.inference_mode():
+                z[torch.from_numpy(ranges(offset[group], length[group]))] = self.network(inputs)
+        return States(z, offset)
+
+    def hazards(
+        self,
+        states: States,
+        moment: Int64[np.ndarray, " index"],
+        elapsed_days: Float32[np.ndarray, " index"],
+        targets: Int64[np.ndarray, " target"],
+    ) -> Float32[np.ndarray, "index head target interval"]:
+        """Give calibrated hazards per day of each target's next occurrence, with time counted from the instant.
+
+        Args:
+            states: from `encode`.
+            moment: rows of `states.z`: the last moment known.
+            elapsed_days: from that moment to the instant; 0 or more.
+            targets: indices in `targets`.
+        """
+        n_intervals = len(self.edges_days) - 1
+        chosen = torch.from_numpy(np.asarray(targets, np.int64))
+        factor = torch.from_numpy(self.calibration.factors[np.asarray(targets)])
+        hours = states.hours_since(moment, elapsed_days)
+        most = max(1, _MOST_CELLS // (N_HEADS * max(len(targets), 1) * n_intervals))
+        result = np.empty((len(moment), N_HEADS, len(targets), n_intervals), np.float32)
+        for start in range(0, len(moment), most):
+            part = slice(start, start + most)
+            with torch.inference_mode():
+                z = self.network.waiting(states.z[torch.from_numpy(moment[part])], hours[part])
+                head = self.network.hazard
+                rate = head.columns(head.mixed(z), chosen).exp() * factor[:, None]
+            result[part] = rate.numpy()
+        return result
+
+    def label_probability(
+        self,
+        states: States,
+        moment: Int64[np.ndarray, " index"],
+        elapsed_days: Float32[np.ndarray, " index"],
+        label: int,
+    ) -> Float32[np.ndarray, "index head"]:
+        """Give each head's calibrated probability of one of the data set's own labels.
+
+        Args:
+            states: from `encode`.
+            moment: rows of `states.z`: the last moment known.
+            elapsed_days: from that moment to the instant; 0 or more.
+            label: index in `labels`.
+        """
+        hours = states.hours_since(moment, elapsed_days)
+        slope, intercept = self.calibration.labels[label]
+        with torch.inference_mode():
+            z = self.network.waiting(states.z[torch.from_numpy(np.asarray(moment, np.int64))], hours)
+            logits = self.network.label(z)[:, :, label]
+        result: np.ndarray = torch.sigmoid(slope * logits + intercept).numpy()
+        return result
+
+    @property
+    def horizon_us(self) -> int:
+        """How far ahead hazards reach, in µs."""
+        return round(float(self.edges_days[-1]) * DAY)
+
+
+def _network(
+    folder: Path, settings: Settings, spec: ModelSpec, reader: Reader, targets: pl.DataFrame
+) -> Network:
+    n_intervals = len(settings.edges_days) - 1
+    sizes = Sizes(
+        reader.layout.n_rows,
+        len(reader.layout.panel),
+        torch.zeros(len(targets), n_intervals),
+        torch.zeros(len(settings.labels)),
+        settings.modalities,
+    )
+    network = build(spec, sizes)
+    tensors, _ = read_tensors(folder / WEIGHTS_FILE)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        raise LineageError("the weights do not fit the model's settings", where=WEIGHTS_FILE) from None
+    return network.eval().requires_grad_(False)
+
+
+def _groups(length: Int64[np.ndarray, " patient"]) -> list[Int64[np.ndarray, " group"]]:
+    """Put patients of like length together, as many as the trunk may read at a time."""
+    order = np.argsort(length, kind="stable")
+    groups, begin = [], 0
+    while begin < len(order):
+        fits = length[order[begin:]] * np.arange(1, len(order) - begin + 1) <= _MOST_ROWS
+        n_taken = max(1, int(np.count_nonzero(np.logical_and.accumulate(fits))))
+        groups.append(np.sort(order[begin : begin + n_taken]))
+        begin += n_taken
+    return groups
+
+
+def settings_of(
+    spec: ModelSpec, labels: tuple[str, ...], panel: np.ndarray, edges_days: np.ndarray
+) -> Settings:
+    """Give what `model.json` holds."""
+    return Settings(
+        format=MODEL_FORMAT,
+        spec=dataclasses.asdict(spec),
+        labels=labels,
+        panel=tuple(int(code) for code in panel),
+        edges_days=tuple(float(edge) for edge in edges_days),
+    )

@@ -1,0 +1,90 @@
+"""In: one dial and a few settings. Out: every size and rate of the network and its training."""
+
+import dataclasses
+from typing import Final, NamedTuple
+
+from residency.contract.specs import spec
+
+
+class Shape(NamedTuple):
+    """What a size means."""
+
+    width: int
+    depth: int
+    code_rank: int
+    learning_rate: float
+    batch_moments: int
+    passes: int
+
+
+SIZES: Final[dict[str, Shape]] = {
+    "tiny": Shape(32, 1, 8, 4e-3, 2048, 4),
+    "small": Shape(64, 2, 16, 3e-3, 2048, 8),
+    "base": Shape(128, 4, 32, 2e-3, 4096, 10),
+    "large": Shape(256, 6, 64, 1e-3, 8192, 6),
+    "huge": Shape(512, 12, 128, 6e-4, 16384, 4),
+}
+AUTO: Final = "auto"
+_FLOOR_EVENTS: Final = {"small": 20_000, "base": 1_000_000, "large": 50_000_000, "huge": 1_000_000_000}
+
+
+@spec
+class ModelSpec:
+    """How large a model to train, and for how long.
+
+    Attributes:
+        size: the dial: `tiny`, `small`, `base`, `large`, `huge`; `auto` takes it from the number of train events.
+        passes: how often training sees each train patient; 0 takes the size's own.
+        context: moments that a moment attends to, itself and the patient's first included.
+        min_patients: train patients that a code needs for a hazard of its own.
+        seed: of weights, order, drop-out and bootstrap.
+        threads: of the processor; part of *same bytes*.
+        device: `cpu` or `cuda`.
+        save_seconds: time between checkpoints.
+    """
+
+    size: str = AUTO
+    passes: int = 0
+    context: int = 256
+    min_patients: int = 50
+    seed: int = 0
+    threads: int = 2
+    device: str = "cpu"
+    save_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.size not in (AUTO, *SIZES):
+            raise ValueError(f"size must be {AUTO} or one of {', '.join(SIZES)}")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError("device must be cpu or cuda")
+        if self.context < 2 or self.min_patients < 1 or self.threads < 1 or self.passes < 0:
+            raise ValueError(
+                "context must be 2 or more; min_patients and threads 1 or more; passes 0 or more"
+            )
+
+    def sized(self, n_events: int) -> "ModelSpec":
+        """Give the same spec with a size, chosen by the number of train events."""
+        if self.size != AUTO:
+            return self
+        fitting = [size for size, floor in _FLOOR_EVENTS.items() if n_events >= floor]
+        return dataclasses.replace(self, size=fitting[-1] if fitting else "tiny")
+
+    @property
+    def shape(self) -> Shape:
+        """What the size means."""
+        return SIZES[self.size]
+
+    @property
+    def n_passes(self) -> int:
+        """How often training sees each train patient."""
+        return self.passes or self.shape.passes
+
+    @property
+    def n_attention(self) -> int:
+        """Attention heads of a layer: half turn with time, half with order."""
+        return max(2, self.shape.width // 32)
+
+    @property
+    def autocast(self) -> bool:
+        """Whether to multiply in bfloat16: on a GPU only; without AMX a processor is four times slower in it."""
+        return self.device == "cuda"

@@ -1,0 +1,169 @@
+"""In: a folder of packed timelines and a spec. Out: a new folder with the trained, calibrated model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import torch
+
+from residency.contract.codes import DEATH
+from residency.contract.lineage import Manifest, Rows, Step
+from residency.contract.progress import Progress, silent
+from residency.contract.specs import plain
+from residency.model.batches import plan
+from residency.model.calibration import Calibration, hazard_factors, label_line
+from residency.model.checkpoint import Point, write_tensors
+from residency.model.fitting import Setup, averaged, fit, setup
+from residency.model.marginals import Marginals, marginals
+from residency.model.network import Network
+from residency.model.opened import (
+    CALIBRATION_FILE,
+    CURVE_FILE,
+    SETTINGS_FILE,
+    TARGETS_FILE,
+    WEIGHTS_FILE,
+    settings_of,
+)
+from residency.model.spec import ModelSpec
+from residency.timeline import Timelines
+from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
+
+_STREAM: Final = 4  # of random numbers: calibration
+
+
+def train(
+    timelines: Path, out: Path, spec: ModelSpec, *, now: datetime, progress: Progress = silent
+) -> Manifest:
+    """Train a model on the `train` patients, watch and calibrate it on the `tuning` patients.
+
+    A killed training goes on from its last checkpoint and ends with the same bytes.
+
+    Args:
+        timelines: what `timeline.build` made.
+        out: folder to write.
+        spec: how large, how long.
+        now: start of the run, aware.
+        progress: told of each batch.
+
+    Raises:
+        LineageError: `timelines` is not finished, or `out` holds something else.
+        TrainingError: no train patient, or a loss that is not finite.
+    """
+    step = Step(out, name="train", inputs=[timelines], spec=plain(spec), now=now)
+    with step:
+        if step.manifest is not None:
+            return step.manifest
+        data = Timelines.open(timelines)
+        n_patients, n_events = _train_size(data)
+        sized = spec.sized(n_events)
+        with _steady(sized.threads):
+            given = setup(data, sized, marginals(data, sized))
+            training = fit(given, step.work, progress)
+            network = averaged(training)
+            calibration = calibrate(given, network)
+        _write(step, given, network, calibration, training.point)
+        result = {"size": sized.size, "targets": len(given.marginals.targets), "parameters": _count(network)}
+        return step.finish(rows=Rows(read=data.n_patients, kept=n_patients), result=result)
+
+
+@contextmanager
+def _steady(threads: int) -> Iterator[None]:
+    """Same bytes every time: set thread count and deterministic kernels, and put back what was."""
+    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(strict)
+
+
+def _train_size(data: Timelines) -> tuple[int, int]:
+    """Count train patients and their events."""
+    patients = events = 0
+    for shard, packed in enumerate(data.shards):
+        train_rows = np.flatnonzero(data.split(shard) == "train")
+        begin, end = packed.moment_offset[train_rows], packed.moment_offset[train_rows + 1]
+        events += int((packed.event_offset[end] - packed.event_offset[begin]).sum())
+        patients += len(train_rows)
+    return patients, events
+
+
+def calibrate(given: Setup, network: Network) -> Calibration:
+    """Fit the corrections on the tuning patients; none where there are no such patients."""
+    n_targets, n_tasks = len(given.marginals.targets), len(given.data.labels)
+    observed, expected = np.zeros(n_targets), np.zeros(n_targets)
+    logits: list[torch.Tensor] = []
+    values: list[torch.Tensor] = []
+    tasks: list[torch.Tensor] = []
+    for at, piece in enumerate(plan(given.data, "tuning", given.spec, None)):
+        rng = np.random.default_rng([given.spec.seed, _STREAM, at])
+        batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
+        with torch.inference_mode():
+            states = network(batch.inputs)
+            z = network.waiting(states[batch.index_row], batch.index_hours)
+            rate = network.hazard.columns(network.hazard.mixed(z), batch.hazard.columns).exp().mean(dim=1)
+            each = (rate * batch.hazard.days).sum(dim=(0, 2)) * batch.hazard.column_weight
+            labels = batch.labels
+            said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
+        np.add.at(expected, batch.hazard.columns.numpy(), each.double().numpy())
+        observed += np.bincount(batch.hazard.target.numpy(), minlength=n_targets)
+        logits.append(said.gather(1, labels.task[:, None]).squeeze(1))
+        values.append(labels.value)
+        tasks.append(labels.task)
+    if not logits:
+        return Calibration.none(n_tasks, n_targets)
+    logit, value, task = torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks)
+    lines = tuple(label_line(logit[task == t], value[task == t]) for t in range(n_tasks))
+    return Calibration(lines, hazard_factors(observed, expected))
+
+
+def _write(step: Step, given: Setup, network: Network, calibration: Calibration, point: Point) -> None:
+    vocabulary, found = given.data.vocabulary, given.marginals
+    layout = given.collator.reader.layout
+    settings = settings_of(given.spec, given.data.labels, layout.panel, found.targets.edges_days)
+    weights = dict(network.named_parameters())
+    step.file(WEIGHTS_FILE, make=lambda path: write_tensors(path, weights, {"format": "pt"}))
+    step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
+    step.file(VOCABULARY_FILE, make=vocabulary.write_codes)
+    step.file(VALUES_FILE, make=vocabulary.write_values)
+    step.file(TARGETS_FILE, make=lambda path: _write_targets(path, given, found))
+    step.file(CALIBRATION_FILE, make=calibration.write)
+    step.file(CURVE_FILE, make=lambda path: _write_curve(path, point))
+
+
+def _write_json(path: Path, settings: msgspec.Struct) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
+
+
+def _write_targets(path: Path, given: Setup, found: Marginals) -> None:
+    vocabulary, code = given.data.vocabulary, found.targets.code
+    known = code >= 0
+    rows = pl.DataFrame(
+        {
+            "code": [vocabulary.codes[c] if c >= 0 else DEATH for c in code],
+            "n_patients": np.where(known, vocabulary.n_patients[np.maximum(code, 0)], 0),
+            "n_events": found.n_events,
+            "bias": found.bias.tolist(),
+        },
+        schema={"code": pl.String, "n_patients": pl.Int64, "n_events": pl.Int64, "bias": pl.List(pl.Float32)},
+    )
+    rows.write_parquet(path, compression="zstd")
+
+
+def _write_curve(path: Path, point: Point) -> None:
+    rows = pl.DataFrame(
+        [msgspec.structs.asdict(row) for row in point.curve],
+        schema={"pass_number": pl.Int64, "train": pl.Float64, "tuning": pl.Float64},
+    )
+    rows.write_parquet(path, compression="zstd")
+
+
+def _count(network: Network) -> int:
+    return sum(p.numel() for p in network.parameters())

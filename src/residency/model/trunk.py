@@ -1,0 +1,112 @@
+"""In: one vector a moment. Out: one state a moment, that knows all moments up to it and none after."""
+
+import math
+
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from residency.model.inputs import Inputs
+from residency.model.moments import Gated
+
+_SHORTEST, _LONGEST = 3600.0, 30 * 31_557_600.0  # wavelengths in time, seconds
+
+
+class Layer(nn.Module):
+    """One layer of the trunk: causal attention, then a gated map, each added to what came in."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.before_attention = nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.before_map = nn.RMSNorm(width)
+        self.map = Gated(width, 2 * width, width)
+
+    def forward(
+        self, x: Float32[Tensor, "window row width"], turn: tuple[Tensor, Tensor], context: int
+    ) -> Float32[Tensor, "window row width"]:
+        """Let each row look at those before it."""
+        n, rows, width = x.shape
+        qkv = self.qkv(self.before_attention(x)).view(n, rows, 3, self.n_heads, width // self.n_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        seen = attend(rotate(query, turn), rotate(key, turn), value, context)
+        x = x + self.out(seen.transpose(1, 2).reshape(n, rows, width))
+        result: Tensor = x + self.map(self.before_map(x))
+        return result
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, context: int) -> Tensor:
+    """Attend to the last `context` rows, itself included, and always to the first.
+
+    All three are [window, head, row, part]. Long records go in blocks of queries, so that work grows with their
+    length, not its square; what a row sees is the same whatever follows it.
+    """
+    rows = query.shape[2]
+    if rows <= context:
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    blocks = []
+    for start in range(0, rows, context):
+        stop = min(start + context, rows)
+        low = max(start - context + 1, 1)
+        seen = torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(low, max(stop, low))]).to(key.device)
+        at = torch.arange(start, stop, device=key.device)[:, None]
+        mask = (seen <= at) & ((seen == 0) | (seen > at - context))
+        blocks.append(
+            functional.scaled_dot_product_attention(
+                query[:, :, start:stop], key[:, :, seen], value[:, :, seen], attn_mask=mask
+            )
+        )
+    return torch.cat(blocks, dim=2)
+
+
+def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn pairs of parts by each row's angles."""
+    cosine, sine = turn
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cosine - right * sine, right * cosine + left * sine], dim=-1)
+
+
+class Trunk(nn.Module):
+    """Causal transformer over moments; half the heads turn with time, half with order."""
+
+    def __init__(self, width: int, depth: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads, self.part = n_heads, width // n_heads
+        self.layers = nn.ModuleList([Layer(width, n_heads) for _ in range(depth)])
+        self.norm = nn.RMSNorm(width)
+
+    def forward(
+        self, x: Float32[Tensor, "row width"], inputs: Inputs, context: int
+    ) -> Float32[Tensor, "row width"]:
+        """Give each row's state."""
+        n, longest = inputs.shape
+        padded = x.new_zeros(n * longest, x.shape[1]).index_copy(0, inputs.place, x).view(n, longest, -1)
+        turn = self._turn(inputs)
+        for layer in self.layers:
+            padded = layer(padded, turn, context)
+        result: Tensor = self.norm(padded.view(n * longest, -1)[inputs.place])
+        return result
+
+    def _turn(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Give cosines and sines [window, head, row, pair]; angles in float64, for a life is 10^9 seconds."""
+        n, longest = inputs.shape
+        pairs = self.part // 2
+        by_time = _angles(inputs.second, _SHORTEST, _LONGEST, pairs)
+        by_order = _angles(inputs.order, 2 * math.pi, 2 * math.pi * 1000.0, pairs)
+        both = torch.stack([by_time, by_order], dim=1).float()
+        padded = both.new_zeros(n * longest, 2, pairs).index_copy(0, inputs.place, both)
+        per_head = (
+            padded.view(n, longest, 2, pairs).transpose(1, 2).repeat_interleave(self.n_heads // 2, dim=1)
+        )
+        return per_head.cos(), per_head.sin()
+
+
+def _angles(
+    x: Float64[Tensor, " row"], shortest: float, longest: float, pairs: int
+) -> Float64[Tensor, "row pair"]:
+    share = torch.linspace(0, 1, pairs, dtype=torch.float64, device=x.device)
+    wavelength = shortest * (longest / shortest) ** share
+    return torch.remainder(x[:, None] / wavelength, 1.0) * (2 * math.pi)

@@ -1,0 +1,118 @@
+"""Invented patients whose lab foretells a diagnosis: event tables, timelines, and one trained model for all tests."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from residency.contract.identifiers import bucket_of
+from residency.contract.lineage import Rows, Step
+from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS
+from residency.model import Model, ModelSpec, train
+from residency.timeline import BuildSpec, Timelines, build
+
+EPOCH = datetime(2015, 1, 5)  # noqa: DTZ001 (naive, as in the schema)
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+SPEC = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=4)
+
+
+def _frame(schema: object, rows: list[dict]) -> pl.DataFrame:
+    kinds = pl.DataFrame(pl.from_arrow(schema.empty_table())).schema  # type: ignore[attr-defined]
+    return pl.DataFrame([{name: row.get(name) for name in kinds} for row in rows], schema=kinds, orient="row")
+
+
+def _patient(subject: int, rng: np.random.Generator) -> tuple[list[dict], list[dict], dict]:
+    """Give events, labels and observation of a patient: a high lab doubles as a warning of the diagnosis."""
+    ill = rng.random() < 0.4
+    birth = EPOCH - timedelta(days=int(rng.integers(10_000, 30_000)))
+    rows = [
+        {"subject_id": subject, "time": None, "code": "GENDER/F", "available": None},
+        {"subject_id": subject, "time": birth, "code": "MEDS_BIRTH", "available": birth},
+    ]
+    labels = []
+    day, n_visits = 0.0, int(rng.integers(2, 30))
+    for visit in range(n_visits):
+        day += float(rng.exponential(20.0)) + 0.1
+        at = EPOCH + timedelta(days=day)
+        value = float(rng.normal(3.0 if ill else 1.0, 0.5))
+        rows += [
+            {"subject_id": subject, "time": at, "code": "VISIT/AMB", "available": at},
+            {
+                "subject_id": subject,
+                "time": at,
+                "code": "LOINC/2160-0",
+                "numeric_value": value,
+                "available": at,
+            },
+        ]
+        if ill and visit > 1 and rng.random() < 0.3:
+            seen = at + timedelta(hours=3)
+            rows.append({"subject_id": subject, "time": seen, "code": "ICD10CM/N18.3", "available": seen})
+        labels.append(
+            {"subject_id": subject, "prediction_time": at + timedelta(hours=1), "boolean_value": ill}
+        )
+    end = EPOCH + timedelta(days=day + 30.0)
+    if ill and rng.random() < 0.3:
+        rows.append({"subject_id": subject, "time": end, "code": "MEDS_DEATH", "available": end})
+    seen_row = {"subject_id": subject, "start": EPOCH, "end": end, "rule": "invented"}
+    return rows, labels, seen_row
+
+
+def write_records(out: Path, n_patients: int) -> None:
+    """Write a finished folder of event tables in two shards."""
+    rng = np.random.default_rng(5)
+    people = [_patient(subject, rng) for subject in range(1, n_patients + 1)]
+    half = n_patients // 2
+    subjects = [
+        {"subject_id": s, "site": "north", "split_bucket": bucket_of(s)} for s in range(1, n_patients + 1)
+    ]
+    with Step(out, name="ingest", inputs=["0" * 64], spec={}, now=NOW) as step:
+        for place, part in enumerate((people[:half], people[half:])):
+            rows = _frame(EVENTS, [row for events, _, _ in part for row in events])
+            rows = rows.sort("subject_id", "time", "available", "code", nulls_last=False)
+            step.shard(f"{place}", "data", suffix=".parquet", make=lambda path, rows=rows: _write(rows, path))
+        tables = {
+            "metadata/subjects.parquet": _frame(SUBJECTS, subjects),
+            "metadata/codes.parquet": _frame(CODES, []),
+        }
+        for name, table in tables.items():
+            step.file(name, make=lambda path, table=table: _write(table, path))
+        seen = _frame(OBSERVATION, [interval for _, _, interval in people])
+        told = _frame(LABELS, [label for _, labels, _ in people for label in labels])
+        step.shard("0", "observation", suffix=".parquet", make=lambda path: _write(seen, path))
+        step.shard("0", "labels/ill", suffix=".parquet", make=lambda path: _write(told, path))
+        step.finish(rows=Rows())
+
+
+def _write(table: pl.DataFrame, path: Path) -> int:
+    table.write_parquet(path)
+    return len(table)
+
+
+@pytest.fixture(scope="session")
+def timelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Timelines of 300 invented patients."""
+    folder = tmp_path_factory.mktemp("model")
+    write_records(folder / "records", 300)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return folder / "timelines"
+
+
+@pytest.fixture(scope="session")
+def data(timelines: Path) -> Timelines:
+    return Timelines.open(timelines)
+
+
+@pytest.fixture(scope="session")
+def trained(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny model of those patients."""
+    out = tmp_path_factory.mktemp("trained") / "model"
+    train(timelines, out, SPEC, now=NOW)
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path) -> Model:
+    return Model.open(trained)
