@@ -1,3 +1,3 @@
-from residency.records.ingest import ingest
+from .ingest import ingest
 
 __all__ = ["ingest"]

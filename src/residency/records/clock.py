@@ -49,12 +49,14 @@ class Clock:
     """Reads times of one site.
 
     Attributes:
+        zone_name: of the site, or empty.
         first: text to the first instant it means.
         last: text to the last instant it means.
         middle: text to the middle of what it means, for births: the year alone errs by half a year at most.
     """
 
     def __init__(self, time_zone: str = "") -> None:
+        self.zone_name = time_zone
         self._zone = ZoneInfo(time_zone) if time_zone else None
         self.first = Cache(lambda text: self._span(text)[0], NONE)
         self.last = Cache(lambda text: self._span(text)[1], NONE)

@@ -66,10 +66,16 @@ class Settings:
             except (ZoneInfoNotFoundError, ValueError):
                 raise ValueError("time_zone is not known") from None
 
+    @property
+    def default_site(self) -> str:
+        """Name of the site where nothing else tells it."""
+        return self.sites.get(self.site or DEFAULT_SITE, self.site or DEFAULT_SITE)
+
     def site_of(self, document: Document) -> str:
         """Name the site that a document comes from."""
-        found = document.folder if self.site_from == "folder" else self.site or DEFAULT_SITE
-        return self.sites.get(found, found)
+        if self.site_from != "folder":
+            return self.default_site
+        return self.sites.get(document.folder, document.folder)
 
 
 def shared(mapping: dict[str, Any]) -> Settings:

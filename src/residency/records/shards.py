@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from residency.contract import schema
+from residency.contract.codes import BIRTH
 from residency.records.draft import Ints
 from residency.records.runs import Chunks, Run
 from residency.records.units import Reading
@@ -65,6 +66,12 @@ class Writing:
     site: tuple[Ints, ...]
 
 
+    @property
+    def birth(self) -> int:
+        """Number of the code of birth; -1 where there is none."""
+        return self.codes.index(BIRTH) if BIRTH in self.codes else -1
+
+
 def writing(pairs: Sequence[Sequence[Reading | None]], sites: Sequence[Sequence[str]]) -> Writing:
     """Number everything once.
 
@@ -94,7 +101,13 @@ def events(runs: Sequence[Run], part: Range, how: Writing) -> pl.DataFrame:
     found = [_numbers(run.between(part.low, part.high), run.chunk, how) for run in runs]
     frame = pl.concat([one for one in found if one.height] or found[:1])
     order = ["subject_id", "time", "available", "code", "numeric_value", "text_value", "unit", "visit_id", "site", "source"]
-    return frame.filter(pl.col("code") >= 0).sort(order, nulls_last=False)
+    frame = frame.filter(pl.col("code") >= 0).sort(order, nulls_last=False)
+    once = (pl.col("time").is_null() | (pl.col("code") == how.birth)) & ~pl.struct(_FACT).is_first_distinct()
+    return frame.filter(~once)
+
+
+_FACT: Final = ["subject_id", "time", "code", "numeric_value", "text_value", "unit", "site"]
+"""What makes a fact without a time the same fact: said in a thousand rows, it is kept once."""
 
 
 def _numbers(table: pa.Table, chunk: int, how: Writing) -> pl.DataFrame:
