@@ -18,8 +18,8 @@ from .policy import load_policy as load_policy
 from .signed_policy import sign_policy as sign_policy
 from .standing import Standing as Standing
 from .states import State as State
+from .states import next_up as next_up
 from .steps import promote as promote
 from .steps import retire as retire
 from .steps import sign as sign
 from .steps import step_back as step_back
-from .states import next_up as next_up

@@ -26,7 +26,7 @@ import msgspec
 
 from residency import __version__
 from residency.contract.digests import digest_file, digest_of, digest_tree
-from residency.contract.errors import LineageError, SignatureError, StaleError, StaleError
+from residency.contract.errors import LineageError, SignatureError, StaleError
 from residency.contract.lineage import Manifest, open_made
 from residency.contract.report import read_report
 from residency.contract.schema import MANIFEST

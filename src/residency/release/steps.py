@@ -22,7 +22,7 @@ from residency.release.standing import (
     seal_names,
     stand,
 )
-from residency.release.states import State, next_up
+from residency.release.states import State, is_below, next_up
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def promote(bundle: Path, to: str) -> Entry:
     """
     with _alone(bundle):
         standing = stand(bundle)
-        if standing.state == State(to):
+        if State(to) == standing.state or is_below(State(to), standing.state):
             return next(entry for entry in reversed(standing.entries) if entry.kind != "approved")
         return ledger.append(bundle / LEDGER, promotion(standing, State(to)))
 

@@ -1,0 +1,219 @@
+"""In: a caller's key and a question about a patient. Out: the answer in the caller's terms, and an audit row."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from residency.contract.errors import ForbiddenError, InputError, NotFoundError, QuotaError, ResidencyError
+from residency.contract.questions import Answer
+from residency.release import Release
+from residency.serving.audit import Audit, Row, mark_of
+from residency.serving.bedside import Bedside, Patient
+from residency.serving.grants import Grant, Grants
+from residency.serving.identified import events_of_fhir, events_of_meds
+from residency.serving.panel import Listed, Panel, Shown
+from residency.serving.questions import granted, questions_of, tasks_touched
+from residency.serving.sentences import WHY_NOT
+from residency.serving.wire import PatientContext
+
+Clock = Callable[[], datetime]
+BANNER: Final = "DEMO: signed with keys that anyone may have; not for care."
+
+
+@dataclass
+class Note:
+    """What the audit is told about one request, as it becomes known."""
+
+    key: str | None
+    body: bytes
+    kind: str
+    grant: Grant | None = None
+    tasks: tuple[str, ...] = ()
+    status: int = 500
+
+
+@dataclass(frozen=True)
+class Service:
+    """One release at work.
+
+    Attributes:
+        release: verified and open.
+        grants: who may ask.
+        audit: of every answer.
+        bedside: asks the release about identified patients.
+        clock: tells the time, aware.
+        panel: the institution's own patients; None away from it.
+    """
+
+    release: Release
+    grants: Grants
+    audit: Audit
+    bedside: Bedside
+    clock: Clock
+    panel: Panel | None = None
+
+    @property
+    def name(self) -> str:
+        """What clients call the model."""
+        return f"residency-{self.release.digest[:12]}"
+
+    @property
+    def banner(self) -> str:
+        """What stands over every page and answer."""
+        return BANNER if self.release.demo else ""
+
+    def answer(
+        self, key: str | None, body: bytes, read: Callable[[bytes], PatientContext]
+    ) -> tuple[Answer, ...]:
+        """Answer one request.
+
+        Args:
+            key: that the caller sent.
+            body: of the request.
+            read: takes the patient and the question out of the body.
+
+        Returns:
+            One answer for each time that is asked about.
+
+        Raises:
+            ResidencyError: says what is wrong, and how to mend it.
+        """
+        with self._audited(Note(key, body, "ask")) as note:
+            grant = self._admit(note)
+            self._within_quota(grant)
+            context = read(body)
+            items = granted(self.release.allow_list, grant)
+            questions = questions_of(context, items)
+            note.kind = "forecast"
+            note.tasks = tasks_touched(questions, self.release.allow_list, grant)
+            patient = self._patient(context, grant)
+            return self.bedside.ask(patient, questions, self._times(context), items)
+
+    def patients(self, key: str | None) -> tuple[Listed, ...]:
+        """List the panel.
+
+        Raises:
+            ResidencyError: the caller may not see it, or there is none.
+        """
+        with self._audited(Note(key, b"", "patients")) as note:
+            return self._panel_for(self._admit(note)).patients
+
+    def events(self, key: str | None, subject_id: str) -> tuple[Shown, ...]:
+        """Give one patient's events.
+
+        Raises:
+            ResidencyError: the caller may not see them, or there is no such patient.
+        """
+        with self._audited(Note(key, subject_id.encode(), "events")) as note:
+            return self._panel_for(self._admit(note)).shown(_number(subject_id))
+
+    def about(self, key: str | None) -> dict[str, Any]:
+        """Say what the release is, how it stands, and what it may answer.
+
+        Raises:
+            AccessError: the key is not known.
+        """
+        self.grants.of(key, self.clock())
+        release = self.release
+        return {
+            "release": release.digest,
+            "name": self.name,
+            "state": str(release.state),
+            "demo": release.demo,
+            "banner": self.banner,
+            "panel": self.panel is not None,
+            "why_not": WHY_NOT,
+            "newest_record": self._newest(),
+            "allow_list": msgspec.to_builtins(release.allow_list),
+            "card": msgspec.to_builtins(release.card),
+        }
+
+    def admit(self, key: str | None) -> Grant:
+        """Let a caller in who only wants to know what there is.
+
+        Raises:
+            AccessError: the key is not known.
+        """
+        return self.grants.of(key, self.clock())
+
+    def _newest(self) -> str | None:
+        """When the panel's feed last delivered."""
+        times = [one.latest for one in self.panel.patients if one.latest] if self.panel is not None else []
+        return max(times).isoformat() if times else None
+
+    @contextmanager
+    def _audited(self, note: Note) -> Iterator[Note]:
+        """Write a row whatever comes of a request; an answer that cannot be audited is not given."""
+        asked, started = self.clock(), perf_counter()
+        try:
+            yield note
+            note.status = 200
+        except ResidencyError as error:
+            note.status = error.status
+            raise
+        finally:
+            self.audit.write(
+                Row(
+                    time=asked,
+                    grantee=note.grant.name if note.grant else "",
+                    purpose=note.grant.purpose if note.grant else "",
+                    kind=note.kind,
+                    tasks=note.tasks,
+                    release=self.release.digest,
+                    state=str(self.release.state),
+                    status=note.status,
+                    latency_ms=1000 * (perf_counter() - started),
+                    request=mark_of(note.key, note.body),
+                )
+            )
+
+    def _admit(self, note: Note) -> Grant:
+        note.grant = self.grants.of(note.key, self.clock())
+        return note.grant
+
+    def _within_quota(self, grant: Grant) -> None:
+        if self.audit.answered_today(grant.name, self.clock()) >= grant.quota_per_day:
+            raise QuotaError("today's share of answers is used up", mend="it begins anew at midnight, UTC")
+
+    def _panel_for(self, grant: Grant) -> Panel:
+        if self.panel is None:
+            raise NotFoundError("this service has no panel", mend="send the patient as FHIR or MEDS")
+        if not grant.panel:
+            raise ForbiddenError("the grant does not open the panel")
+        return self.panel
+
+    def _patient(self, context: PatientContext, grant: Grant) -> Patient:
+        """Give the identified events of the patient who is asked about."""
+        source, units = context.source, self.bedside.units
+        if source == "subject_id":
+            subject_id = str(context.subject_id)
+            return Patient(subject_id, self._panel_for(grant).events_of(_number(subject_id)))
+        zone = self.panel.zone if self.panel is not None else ""
+        if source == "fhir":
+            assert context.fhir is not None  # noqa: S101 - `source` says so
+            events = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
+        else:
+            assert context.meds is not None  # noqa: S101 - `source` says so
+            events = events_of_meds(bytes(context.meds), units)
+        return Patient(str(events.column("subject_id")[0].as_py()), events)
+
+    def _times(self, context: PatientContext) -> tuple[datetime, ...]:
+        """Give the times that are asked about, by the records' wall clock; now, where the request does not say."""
+        return tuple(self._wall(time) for time in context.times or [context.as_of or self.clock()])
+
+    def _wall(self, time: datetime) -> datetime:
+        if time.tzinfo is not None and self.panel is not None:
+            time = self.panel.in_zone(time)
+        return time.replace(tzinfo=None)
+
+
+def _number(subject_id: str) -> int:
+    try:
+        return int(subject_id)
+    except ValueError:
+        raise InputError("a subject_id is a whole number", where="subject_id") from None

@@ -1,0 +1,171 @@
+"""In: the address of the HTTP API and a key. Out: what it says, typed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from residency.contract.errors import AccessError, ResidencyError
+from residency.contract.questions import Answer, Outcome
+from residency.contract.report import Metric
+
+T = TypeVar("T")
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """One patient of the panel."""
+
+    subject_id: str
+    reference: str
+    born: str | None
+    sex: str | None
+    site: str
+    died: bool
+    events: int
+    latest: datetime | None
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event of a patient."""
+
+    time: datetime | None
+    available: datetime | None
+    code: str
+    description: str | None
+    value: float | None
+    unit: str | None
+    source: str | None
+
+
+class Examined(Struct, frozen=True, kw_only=True):
+    """What one task asked."""
+
+    task: str
+    outcome: Outcome
+    horizons_days: tuple[float, ...]
+    who: str = ""
+
+
+class Allowed(Struct, frozen=True, kw_only=True):
+    """One task that may be answered, and how each population fared."""
+
+    examined: Examined
+    populations: dict[str, str]
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """One task that is off."""
+
+    task: str
+    reasons: tuple[str, ...]
+
+
+class AllowList(Struct, frozen=True, kw_only=True):
+    """What the release may answer for."""
+
+    allowed: tuple[Allowed, ...]
+    refused: tuple[Refused, ...] = ()
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What was measured on one slice of one task."""
+
+    task: str
+    slice: str
+    patients: int
+    events: int
+    can_tell: bool
+    model: dict[str, Metric]
+    baseline: dict[str, Metric]
+    paired: dict[str, Metric]
+
+
+class Card(Struct, frozen=True, kw_only=True):
+    """The parts of a model card that the page shows."""
+
+    name: str
+    notice: str
+    institution: str
+    simulated: bool | None
+    figures: tuple[Figures, ...]
+    stated: dict[str, str]
+    to_be_stated: dict[str, str]
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How the release stands."""
+
+    release: str
+    name: str
+    state: str
+    demo: bool
+    banner: str
+    panel: bool
+    newest_record: datetime | None
+    why_not: dict[str, str]
+    allow_list: AllowList
+    card: Card
+
+
+class _Patients(Struct, frozen=True):
+    patients: tuple[Listed, ...]
+
+
+class _Events(Struct, frozen=True):
+    events: tuple[Event, ...]
+
+
+class _Answers(Struct, frozen=True):
+    answers: tuple[Answer, ...]
+
+
+class Api:
+    """The HTTP API, as one key sees it.
+
+    Args:
+        url: where it is, for example `http://127.0.0.1:8000`.
+        key: of a grant.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url.rstrip("/"), key
+
+    async def standing(self) -> Standing:
+        """Say how the release stands."""
+        return await self._call("GET", "release", Standing)
+
+    async def patients(self) -> tuple[Listed, ...]:
+        """List the panel."""
+        return (await self._call("GET", "patients", _Patients)).patients
+
+    async def events(self, subject_id: str) -> tuple[Event, ...]:
+        """Give one patient's events."""
+        return (await self._call("GET", f"patients/{subject_id}/events", _Events)).events
+
+    async def trajectory(self, subject_id: str, times: Sequence[datetime]) -> tuple[Answer, ...]:
+        """Ask for everything that is allowed, at several times."""
+        body = {"subject_id": subject_id, "times": [time.isoformat() for time in times]}
+        return (await self._call("POST", "trajectory", _Answers, body)).answers
+
+    async def _call(self, method: str, path: str, kind: type[T], body: dict[str, Any] | None = None) -> T:
+        """Call, and say what the service said where it refused.
+
+        Raises:
+            AccessError: the key is not known, or may not.
+            ResidencyError: anything else.
+        """
+        try:
+            async with httpx.AsyncClient(
+                base_url=self._url, timeout=60, headers={"api-key": self._key}
+            ) as client:
+                answer = await client.request(method, f"/residency/v1/{path}", json=body)
+        except httpx.HTTPError:
+            raise ResidencyError("the service does not answer", mend="see whether it runs") from None
+        if answer.status_code == 200:
+            return msgspec.json.decode(answer.content, type=kind)
+        found = answer.json()
+        kind_of_error = AccessError if answer.status_code in (401, 403) else ResidencyError
+        raise kind_of_error(str(found.get("what", "the service failed")), mend=str(found.get("mend", "")))
