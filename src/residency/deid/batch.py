@@ -1,0 +1,219 @@
+"""In: a folder of identified tables. Out: a folder of the same tables without identities, and `risk.json`.
+
+Each shard is changed on its own into a spool; pseudonyms scatter its patients over all ranges, so the new
+shards are then picked out of all spools. Only what has no identities is ever spooled.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from residency.contract import schema, specs
+from residency.contract.errors import InputError
+from residency.contract.identifiers import pseudonym_of
+from residency.contract.lineage import Manifest, Rows, Step, open_made
+from residency.contract.progress import Progress, silent
+from residency.deid import metadata, risk
+from residency.deid.keys import fingerprint, read_key
+from residency.deid.people import NO_EVENTS, people_of, refuse_collisions
+from residency.deid.policy import Policy
+from residency.deid.spool import Range, Spool, ranges, rows_between
+from residency.deid.tables import Tables, arrow, hide_labels, hide_observation, transform
+
+_NOT_YET: Final = (schema.NOTES_FOLDER, schema.IMAGES_FOLDER, schema.VARIANTS_FOLDER)
+_ORDER: Final = {
+    schema.DATA: list(schema.EVENT_ORDER),
+    schema.OBSERVATION_FOLDER: ["subject_id", "start", "end"],
+    schema.LABELS_FOLDER: ["subject_id", "prediction_time"],
+}
+_SCHEMA: Final = {
+    schema.DATA: schema.EVENTS,
+    schema.OBSERVATION_FOLDER: schema.OBSERVATION,
+    schema.LABELS_FOLDER: schema.LABELS,
+}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a run works with."""
+
+    records: Path
+    files: dict[str, list[Path]]
+    policy: Policy
+    key: bytes
+    spool: Spool
+
+
+def deidentify(
+    records: Path, out: Path, policy: Policy, *, now: datetime, progress: Progress = silent
+) -> Manifest:
+    """Take the identities out of event tables.
+
+    Args:
+        records: what `ingest` made.
+        out: the folder to write.
+        policy: what may stay, and where the key lies.
+        now: the run's start, aware.
+        progress: is told of each shard.
+
+    Raises:
+        IdentityError: the key is missing, wrong or misplaced, or identifiers collide.
+        LineageError: `records` is not finished, or `out` holds something else.
+    """
+    key = read_key(policy, (records, out))
+    manifest = open_made(records)
+    settings = {**specs.plain(policy), "key_file": "", "key_fingerprint": fingerprint(key)}
+    with Step(out, name="deidentify", inputs=[records], spec=settings, now=now) as step:
+        if step.manifest is not None:
+            return step.manifest
+        work = _Work(records, _files(records, manifest), policy, key, Spool(step.work / "spool"))
+        _spool_events(work, progress)
+        _spool_the_rest(work)
+        _write_shards(step, work, progress)
+        _write_metadata(step, work)
+        return step.finish(rows=_rows(work, manifest), result=_result(work))
+
+
+def _files(records: Path, manifest: Manifest) -> dict[str, list[Path]]:
+    """List the parquet files by folder: `data`, `observation`, `labels/<task>`."""
+    found: dict[str, list[Path]] = {}
+    for shard in manifest.shards:
+        folder = PurePosixPath(shard.path).parent.as_posix()
+        if folder.split("/")[0] in _SCHEMA:
+            found.setdefault(folder, []).append(records / shard.path)
+    return found
+
+
+def _read(path: Path, folder: str) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException):
+        raise InputError("a shard cannot be read", where=str(path)) from None
+    return schema.check(table, _SCHEMA[folder.split("/")[0]], str(path))
+
+
+def _spool_events(work: _Work, progress: Progress) -> None:
+    """Change each events shard: its patients are all there, so their ages are known."""
+    files = work.files.get(schema.DATA, [])
+    for place, path in enumerate(files):
+        progress("taking identities out", place, len(files))
+        if work.spool.has(schema.DATA, place):
+            continue
+        done = transform(Tables(_read(path, schema.DATA)), work.policy, work.key)
+        events = pl.DataFrame(pl.from_arrow(done.tables.events))
+        quasi = risk.quasi_identifiers(events)
+        limits = done.people.select("pseudonym", "limit")
+        tables = {"rows": events.sort("subject_id"), "limits": limits, "risk": quasi}
+        counts = {"rows": len(events), "dropped": done.dropped, "changed": done.changed}
+        work.spool.write(
+            schema.DATA,
+            place,
+            tables,
+            counts,
+        )
+    progress("taking identities out", len(files), len(files))
+
+
+def _spool_the_rest(work: _Work) -> None:
+    """Change labels and observation, with what is now known of every patient's age."""
+    limits = _limits(work)
+    for folder, files in work.files.items():
+        for place, path in enumerate(files):
+            if folder != schema.DATA and not work.spool.has(folder, place):
+                _spool_beside(work, limits, folder, place, path)
+
+
+def _spool_beside(work: _Work, limits: pl.DataFrame, folder: str, place: int, path: Path) -> None:
+    """Change one file of labels or observation; leave out whoever has no events."""
+    table = pl.DataFrame(pl.from_arrow(_read(path, folder)))
+    everyone = people_of(table["subject_id"].unique().sort().to_numpy(), NO_EVENTS, work.policy, work.key)
+    people = everyone.drop("limit").join(limits, on="pseudonym")
+    known = table.join(people.select("subject_id"), on="subject_id", how="semi", maintain_order="left")
+    hide = hide_observation if folder == schema.OBSERVATION_FOLDER else hide_labels
+    kept, n_left_out = hide(known, people)
+    kind = folder.split("/")[0]
+    dropped = {
+        f"{kind}: age too high": n_left_out,
+        f"{kind}: patient without events": len(table) - len(known),
+    }
+    counts = {"rows": 0, "dropped": dropped, "changed": {}}
+    work.spool.write(folder, place, {"rows": kept.sort("subject_id")}, counts)
+
+
+def _limits(work: _Work) -> pl.DataFrame:
+    """Give, of each patient who has events, when a too high age would show."""
+    kinds = {"pseudonym": pl.Int64(), "limit": pl.Int64()}
+    limits = pl.concat([pl.DataFrame(schema=kinds), *work.spool.tables(schema.DATA, "limits")])
+    refuse_collisions(limits["pseudonym"].to_numpy())
+    return limits
+
+
+def _write_shards(step: Step, work: _Work, progress: Progress) -> None:
+    parts = ranges(work.spool.files(schema.DATA, "rows"))
+    for done, part in enumerate(parts):
+        progress("writing", done, len(parts))
+        for folder in work.files:
+            files = work.spool.files(folder, "rows")
+            if rows_between(files, part).select(pl.len()).collect().item():
+                step.shard(part.key, folder, suffix=".parquet", make=partial(_write, files, part, folder))
+    progress("writing", len(parts), len(parts))
+
+
+def _write(files: list[Path], part: Range, folder: str, path: Path) -> int:
+    kind = folder.split("/")[0]
+    rows = rows_between(files, part).collect()
+    rest = [name for name in rows.columns if name not in _ORDER[kind]]
+    table = arrow(rows.sort([*_ORDER[kind], *rest], nulls_last=False), _SCHEMA[kind])
+    pq.write_table(table, path, compression="zstd")
+    return len(rows)
+
+
+def _write_metadata(step: Step, work: _Work) -> None:
+    subjects = pl.read_parquet(work.records / schema.SUBJECTS_FILE)
+    pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
+    refuse_collisions(pseudonyms)
+    hidden = metadata.subjects(subjects, pseudonyms, work.policy, work.key)
+    codes = metadata.codes(pl.read_parquet(work.records / schema.CODES_FILE), work.policy)
+    described = metadata.dataset(work.records / schema.DATASET_FILE, work.policy, work.key)
+    measured = risk.measured(pl.concat(work.spool.tables(schema.DATA, "risk")))
+    step.file(
+        schema.SUBJECTS_FILE,
+        make=lambda path: pq.write_table(arrow(hidden, schema.SUBJECTS), path, compression="zstd"),
+    )
+    step.file(
+        schema.CODES_FILE,
+        make=lambda path: pq.write_table(arrow(codes, schema.CODES), path, compression="zstd"),
+    )
+    step.file(schema.DATASET_FILE, make=lambda path: _write_json(described, path))
+    step.file(risk.RISK_FILE, make=lambda path: _write_json(measured, path))
+
+
+def _write_json(body: object, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
+
+
+def _rows(work: _Work, manifest: Manifest) -> Rows:
+    """Count events; what other tables lost is named as such, and what has no rule yet is left out."""
+    counts = work.spool.counts()
+    dropped = Counter({reason: n for one in counts for reason, n in one["dropped"].items() if n})
+    for shard in manifest.shards:
+        if shard.path.split("/")[0] in _NOT_YET:
+            dropped[f"{shard.path.split('/')[0]}: no rule to de-identify them"] += shard.rows
+    kept = sum(one["rows"] for one in counts)
+    return Rows(read=kept + dropped["code system not allowed"], kept=kept, dropped=dict(dropped))
+
+
+def _result(work: _Work) -> dict[str, object]:
+    changed: Counter[str] = Counter()
+    for one in work.spool.counts():
+        changed.update(one["changed"])
+    return {"patients": len(_limits(work)), **dict(sorted(changed.items()))}

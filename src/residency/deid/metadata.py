@@ -1,0 +1,82 @@
+"""In: metadata of identified records. Out: the same without identities, by allow-list."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+from jaxtyping import Int64
+
+from residency.contract.errors import InputError
+from residency.contract.schema import FORMAT
+from residency.deid import pseudonyms
+from residency.deid.events import shown_codes
+from residency.deid.places import ZIP3_LIST
+from residency.deid.policy import Policy
+
+_PLAIN: Final = (
+    "etl_name",
+    "etl_version",
+    "meds_version",
+    "raw_source_id_columns",
+    "code_modifier_columns",
+    "site_id_columns",
+    "other_extension_columns",
+)
+
+
+def subjects(
+    table: pl.DataFrame, pseudonym: Int64[np.ndarray, " patient"], policy: Policy, key: bytes
+) -> pl.DataFrame:
+    """Give patients their pseudonyms; the split bucket stays, a hundredth of all share it."""
+    site = pseudonyms.sites(table["site"], key) if policy.sites == "pseudonym" else table["site"]
+    return table.with_columns(subject_id=pseudonym, site=site).sort("subject_id")
+
+
+def codes(table: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+    """Keep the codes, and the parents, of the systems that may stay."""
+    shown = shown_codes(table["code"], policy)
+    allowed = [f"{system}/" for system in policy.code_systems]
+    parent = pl.element()
+    kept = pl.any_horizontal(pl.lit(value=False), *(parent.str.starts_with(prefix) for prefix in allowed))
+    return (
+        table.join(shown, on="code", how="inner")
+        .with_columns(
+            code="shown",
+            description=pl.when(pl.col("shown") == pl.col("code")).then("description"),
+            parent_codes=pl.col("parent_codes").list.eval(parent.filter(kept)),
+        )
+        .drop("shown")
+        .unique("code", keep="first", maintain_order=True)
+        .sort("code")
+    )
+
+
+def dataset(path: Path, policy: Policy, key: bytes) -> dict[str, Any]:
+    """Describe the data set: the keys that hold no identity, and that it has none now.
+
+    Raises:
+        InputError: the description cannot be read.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        raise InputError("the description of the data set cannot be read", where=str(path)) from None
+    ours = found.get("residency", {})
+    names = pl.Series("sites", ours.get("sites", []), dtype=pl.String)
+    return {
+        "dataset_name": "residency deidentify",
+        **{name: found[name] for name in _PLAIN if name in found},
+        "residency": {
+            "format": FORMAT,
+            "time_zone": ours.get("time_zone"),
+            "sites": list(pseudonyms.sites(names, key) if policy.sites == "pseudonym" else names),
+            "deidentified": True,
+            "shift_weeks": policy.shift_weeks,
+            "max_age": policy.max_age,
+            "zip_list": ZIP3_LIST,
+            "era": policy.era,
+            "labels": ours.get("labels", []),
+        },
+    }

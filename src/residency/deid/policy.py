@@ -1,0 +1,92 @@
+"""In: a policy file. Out: what may stay in the tables, and how the rest is changed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal
+
+from residency.contract import specs
+from residency.contract.codes import SYSTEMS
+from residency.contract.schema import EVENTS
+from residency.contract.specs import spec
+from residency.deid.places import ZIP3_LIST
+
+OPTIONAL_COLUMNS: Final = ("text_value", "unit", "visit_id", "site", "era", "source")
+_SYSTEMS: Final = tuple(system.name for system in SYSTEMS)
+
+
+@spec
+class Policy:
+    """How identities are taken out. Columns and code systems are allowed, never forbidden.
+
+    Attributes:
+        key_file: the secret; outside every data folder. Relative to the policy file.
+        key_fingerprint: where given, no other key is taken.
+        shift_weeks: each patient's dates move by 1 to this many whole weeks, forwards or backwards.
+        max_age: the highest age that may show, in years.
+        age_codes: codes whose value is an age; a higher one becomes `max_age` + 1.
+        zip_codes: codes whose text is a postal code; three digits of it stay.
+        zip_list: version of the list of prefixes with 20,000 people or fewer.
+        columns: columns that stay; of `text_value`, only where `keep_text` names the code.
+        code_systems: systems whose events stay.
+        keep_text: codes whose `text_value` stays as it is.
+        era: coarseness of the true calendar period that stays; `off` for none.
+        era_blur_days: each patient's borders between eras move by up to this, so that a border, seen in
+            shifted dates, does not tell the shift.
+        sites: `keep` their names, or give them pseudonyms.
+        reference_kinds: what may stand before the slash of a source reference.
+    """
+
+    key_file: Path
+    key_fingerprint: str = ""
+    shift_weeks: int = 52
+    max_age: int = 89
+    age_codes: tuple[str, ...] = ("DEMOGRAPHIC/AGE", "LOINC/30525-0", "LOINC/21612-7", "LOINC/29553-5")
+    zip_codes: tuple[str, ...] = ("DEMOGRAPHIC/ZIP",)
+    zip_list: Literal["2010-census"] = ZIP3_LIST
+    columns: tuple[str, ...] = OPTIONAL_COLUMNS
+    code_systems: tuple[str, ...] = _SYSTEMS
+    keep_text: tuple[str, ...] = ()
+    era: Literal["half-year", "year", "off"] = "half-year"
+    era_blur_days: int = 45
+    sites: Literal["keep", "pseudonym"] = "keep"
+    reference_kinds: tuple[str, ...] = (
+        "AllergyIntolerance",
+        "Condition",
+        "DiagnosticReport",
+        "Encounter",
+        "Immunization",
+        "MedicationAdministration",
+        "MedicationDispense",
+        "MedicationRequest",
+        "MedicationStatement",
+        "Observation",
+        "Patient",
+        "Procedure",
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shift_weeks <= 5200:
+            raise ValueError("shift_weeks must be 1 to 5200")
+        if self.max_age < 1:
+            raise ValueError("max_age must be 1 or more")
+        if self.era_blur_days < 0:
+            raise ValueError("era_blur_days must be 0 or more")
+        if strange := sorted(set(self.columns) - set(OPTIONAL_COLUMNS)):
+            raise ValueError(f"columns can keep {', '.join(OPTIONAL_COLUMNS)}; not {', '.join(strange)}")
+        if strange := sorted(set(self.code_systems) - set(_SYSTEMS)):
+            raise ValueError(f"code_systems names unknown systems: {', '.join(strange)}")
+
+    @property
+    def hidden_columns(self) -> tuple[str, ...]:
+        """Columns of the events that become null."""
+        return tuple(name for name in EVENTS.names if name in OPTIONAL_COLUMNS and name not in self.columns)
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy; its key file is sought beside it.
+
+    Raises:
+        SpecError: the file is absent or names every wrong key at once.
+    """
+    policy = specs.load(Policy, path)
+    return replace(policy, key_file=path.parent / policy.key_file)
