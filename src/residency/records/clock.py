@@ -20,7 +20,6 @@ BAD: Final = NONE + 1
 """What is given is no time."""
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
 _MICROSECOND: Final = timedelta(microseconds=1)
-_FULL: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _PARTIAL: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _CACHED: Final = 1_000_000
 
@@ -58,14 +57,20 @@ class Clock:
     def __init__(self, time_zone: str = "") -> None:
         self.zone_name = time_zone
         self._zone = ZoneInfo(time_zone) if time_zone else None
-        self.first = Cache(lambda text: self._span(text)[0], NONE)
-        self.last = Cache(lambda text: self._span(text)[1], NONE)
+        self.first = Cache(lambda text: self._both(text)[0], NONE)
+        self.last = Cache(lambda text: self._both(text)[1], NONE)
         self.middle = Cache(self._middle, NONE)
+
+    def _both(self, text: str) -> tuple[int, int]:
+        """Read a text once for both ends."""
+        first, last = self._span(text)
+        self.first[text], self.last[text] = first, last
+        return first, last
 
     def _span(self, text: str) -> tuple[int, int]:
         try:
-            if _FULL.fullmatch(text):
-                instant = microseconds(self._local(datetime.fromisoformat(text)))
+            if text[10:11] == "T" and text[4] == text[7] == "-" and text[13:14] == ":":
+                instant = self._instant(text)
                 return instant, instant
             if _PARTIAL.fullmatch(text):
                 return _whole(text)
@@ -73,10 +78,14 @@ class Clock:
             return BAD, BAD
         return BAD, BAD
 
-    def _local(self, moment: datetime) -> datetime:
-        if moment.tzinfo is not None and self._zone is not None:
-            moment = moment.astimezone(self._zone)
-        return moment.replace(tzinfo=None)
+    def _instant(self, text: str) -> int:
+        if self._zone is None:  # the wall clock stays, so the offset need not be read
+            text = text[:-1] if text[-1] == "Z" else text[:-6] if text[-6] in "+-" else text
+            return microseconds(datetime.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(self._zone).replace(tzinfo=None)
+        return microseconds(moment)
 
     def _middle(self, text: str) -> int:
         first, last = self._span(text)

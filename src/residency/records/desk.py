@@ -1,15 +1,16 @@
 """In: raw fields of one site's resources. Out: numbers for them, through caches, and a count of what was left out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from residency.contract import codes
 from residency.contract.identifiers import visit_id_of
 from residency.records import clock, concepts
 from residency.records.clock import Cache, Clock
-from residency.records.concepts import Book, concept_reader
+from residency.records.concepts import Book, class_reader, concept_reader
 from residency.records.draft import Ints
 from residency.records.references import Keys
 
@@ -18,9 +19,9 @@ Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 REFUSED: Final = frozenset({"entered-in-error", "cancelled", "not-done", "draft", "planned", "preparation"})
 
 
-def ints(values: Iterable[int]) -> Ints:
+def ints(values: Sequence[int]) -> Ints:
     """Make an int64 column."""
-    return np.fromiter(values, np.int64)
+    return np.fromiter(values, np.int64, len(values))
 
 
 class Desk:
@@ -31,6 +32,7 @@ class Desk:
         clock: times.
         book: codes met so far.
         code: raw concept to the number of its code.
+        begins, ends: raw class of an encounter to the numbers of its two codes.
         units: unit as written, to its number.
         dropped: rows left out, by reason.
         spoiled: rows with what cannot be: reason, how many, column, and the first resource.
@@ -42,6 +44,8 @@ class Desk:
         self.clock = Clock(time_zone)
         self.book = Book(preference)
         self.code = Cache(concept_reader(self.book), concepts.NONE)
+        self.begins = Cache(lambda raw: self.book.number(codes.join("VISIT", class_reader(raw))), concepts.NONE)
+        self.ends = Cache(lambda raw: self.book.number(codes.join("VISIT_END", class_reader(raw))), concepts.NONE)
         self.units = Cache(self._unit, -1)
         self.unit_names: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()

@@ -109,6 +109,11 @@ def _table(piece: Piece, codes: pa.StringArray, units: pa.StringArray, site: pa.
     )
 
 
+def wide(schema: pa.Schema) -> pa.Schema:
+    """Give a schema with its numbers in double precision, as long as units are not settled."""
+    return pa.schema([item.with_type(pa.float64()) if item.type == pa.float32() else item for item in schema])
+
+
 def one_batch(table: pa.Table) -> pa.RecordBatch:
     """Give a table as one batch."""
     found = table.combine_chunks().to_batches()

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from residency.contract import codes
 from residency.records import clock, concepts
-from residency.records.concepts import class_reader, first_code
+from residency.records.concepts import first_code
 from residency.records.desk import Desk, ints
 from residency.records.draft import Floats, Ints, Piece, references
 from residency.records.references import target
@@ -52,14 +51,14 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
     rs = desk.standing(rs, "Observation")
     first, last, units = desk.clock.first, desk.clock.last, desk.units
     time = ints(
-        first[r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued] for r in rs
+        [first[r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued] for r in rs]
     )
-    known = ints(last[r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod)] for r in rs)
-    code = ints(desk.code[bytes(r.code)] for r in rs)
-    subject = ints(desk.keys.subject[bytes(r.subject)] for r in rs)
+    known = ints([last[r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod)] for r in rs])
+    code = ints([desk.code[bytes(r.code)] for r in rs])
+    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     quantities = [r.valueQuantity for r in rs]
     value = np.fromiter(map(_number, quantities), np.float64, len(rs))
-    unit = ints(-1 if q is None else units[q.code or q.unit] for q in quantities)
+    unit = ints([-1 if q is None else units[q.code or q.unit] for q in quantities])
     text = _other_values(rs, value)
     parts = _parts(rs, desk)
     has = ~np.isnan(value)
@@ -70,7 +69,7 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
         rs, "Observation", subject=subject, time=time, code=np.where(with_part & ~has, 0, code), known=known
     )
     ok &= desk.drop("Observation: no value", ok & ~has & ~with_part)
-    visit = ints(desk.keys.visit[bytes(r.encounter)] for r in rs)
+    visit = ints([desk.keys.visit[bytes(r.encounter)] for r in rs])
     source = references("Observation", [r.id for r in rs])
     whole = np.flatnonzero(ok & has)
     part = np.flatnonzero(ok[parts.row])
@@ -110,11 +109,9 @@ class _Parts:
 
     def __init__(self, row: list[int], found: list[Component], desk: Desk) -> None:
         self.row = np.array(row, np.int64)
-        self.code = ints(desk.code[bytes(c.code)] for c in found)
+        self.code = ints([desk.code[bytes(c.code)] for c in found])
         self.value = np.fromiter((_number(c.valueQuantity) for c in found), np.float64, len(found))
-        self.unit = ints(
-            -1 if (q := c.valueQuantity) is None else desk.units[q.code or q.unit] for c in found
-        )
+        self.unit = ints([-1 if (q := c.valueQuantity) is None else desk.units[q.code or q.unit] for c in found])
         self.text = _other_values(found, self.value)
         keep = np.flatnonzero(
             (self.code >= 0) & (~np.isnan(self.value) | np.array([t is not None for t in self.text], bool))
@@ -142,18 +139,18 @@ def _simple(  # noqa: PLR0913 - one column each
     dose: Callable[[Any], Quantity | None] | None = None,
 ) -> list[Piece]:
     """Resources that are one event each."""
-    at, available = ints(map(desk.clock.first.__getitem__, time)), ints(map(desk.clock.last.__getitem__, known))
-    subject = ints(desk.keys.subject[bytes(r.subject)] for r in rs)
+    at, available = ints([desk.clock.first[t] for t in time]), ints([desk.clock.last[t] for t in known])
+    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     at = np.where(at == clock.NONE, available, at)
     ok = np.flatnonzero(desk.admit(rs, kind, subject=subject, time=at, code=code, known=available))
     doses = [dose(r) for r in rs] if dose else []
     return [
         Piece(
             subject=subject[ok], time=at[ok], available=available[ok], code=code[ok],
-            visit=ints(desk.keys.visit[bytes(v)] for v in visit)[ok],
+            visit=ints([desk.keys.visit[bytes(v)] for v in visit])[ok],
             source=references(kind, [r.id for r in rs]).take(ok),
             value=np.fromiter(map(_number, doses), np.float64, len(rs))[ok] if dose else None,
-            unit=ints(-1 if q is None else desk.units[q.code or q.unit] for q in doses)[ok] if dose else None,
+            unit=ints([-1 if q is None else desk.units[q.code or q.unit] for q in doses])[ok] if dose else None,
         )
     ]  # fmt: skip
 
@@ -163,7 +160,7 @@ def conditions(rs: list[Condition], desk: Desk) -> list[Piece]:
     rs = desk.without(rs, "Condition: refuted or entered in error", lambda r: first_code(bytes(r.verificationStatus)) in REFUTED)
     return _simple(
         rs, "Condition", desk,
-        code=ints(desk.code[bytes(r.code)] for r in rs),
+        code=ints([desk.code[bytes(r.code)] for r in rs]),
         time=[r.onsetDateTime or _start(r.onsetPeriod) or r.recordedDate for r in rs],
         known=[r.recordedDate or r.onsetDateTime or _start(r.onsetPeriod) for r in rs],
         visit=[r.encounter for r in rs],
@@ -175,7 +172,7 @@ def procedures(rs: list[Procedure], desk: Desk) -> list[Piece]:
     rs = desk.standing(rs, "Procedure")
     return _simple(
         rs, "Procedure", desk,
-        code=ints(desk.code[bytes(r.code)] for r in rs),
+        code=ints([desk.code[bytes(r.code)] for r in rs]),
         time=[r.performedDateTime or _start(r.performedPeriod) for r in rs],
         known=[r.performedDateTime or _end(r.performedPeriod) for r in rs],
         visit=[r.encounter for r in rs],
@@ -212,8 +209,10 @@ def administrations(rs: list[MedicationAdministration], desk: Desk) -> list[Piec
 
 def _drugs(rs: Sequence[MedicationRequest | MedicationAdministration], desk: Desk) -> Ints:
     return ints(
-        _drug(r, desk) if r.medicationReference is not None else desk.code[bytes(r.medicationCodeableConcept)]
-        for r in rs
+        [
+            _drug(r, desk) if r.medicationReference is not None else desk.code[bytes(r.medicationCodeableConcept)]
+            for r in rs
+        ]
     )
 
 
@@ -242,15 +241,15 @@ def encounters(rs: list[Encounter], desk: Desk) -> list[Piece]:
     """A visit begins, and ends; each is available then and not before."""
     rs = desk.standing(rs, "Encounter")
     first, last = desk.clock.first, desk.clock.last
-    start, end = ints(first[_start(r.period)] for r in rs), ints(last[r.period.end if r.period else None] for r in rs)
-    subject = ints(desk.keys.subject[bytes(r.subject)] for r in rs)
-    kinds = [class_reader(bytes(r.class_)) for r in rs]
-    code = ints(desk.book.number(codes.join("VISIT", kind)) for kind in kinds)
+    start, end = ints([first[_start(r.period)] for r in rs]), ints([last[r.period.end if r.period else None] for r in rs])
+    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
+    kinds = [bytes(r.class_) for r in rs]
+    code = ints([desk.begins[kind] for kind in kinds])
     ok = desk.admit(rs, "Encounter", subject=subject, time=start, code=code, known=end)
-    visit = ints(desk.visit_of(r.id) for r in rs)
+    visit = ints([desk.visit_of(r.id) for r in rs])
     source = references("Encounter", [r.id for r in rs])
     at, over = np.flatnonzero(ok), np.flatnonzero(ok & (end != clock.NONE))
-    left = ints(desk.book.number(codes.join("VISIT_END", kinds[i])) for i in over)
+    left = ints([desk.ends[kinds[i]] for i in over])
     ended = np.maximum(end, start)[over]
     begun = Piece(
         subject=subject[at], time=start[at], available=start[at], code=code[at], visit=visit[at], source=source.take(at)

@@ -21,10 +21,15 @@ from residency.records.resources import (
     READ,
     RESOURCE,
     Bundle,
+    Encounter,
+    Medication,
+    Patient,
 )
 
 ENOUGH: Final = 40_000
 LARGEST_DOCUMENT: Final = 1 << 30
+_REFERRED: Final = frozenset({Patient, Encounter, Medication})
+"""What other resources refer to, maybe by what a bundle calls it."""
 _KNOWN: Final = frozenset(NOT_READ) | frozenset(READ) | {"Bundle"}
 
 
@@ -53,9 +58,14 @@ class Found:
             self.resources.append(resource)
             return
         for entry in resource.entry:
-            if entry.resource is not None:
-                self.name(entry.resource, entry.fullUrl)
-                self.take(entry.resource)
+            found = entry.resource
+            kind = type(found)
+            if kind is Bundle:
+                self.take(found)
+            elif found is not None:
+                self.resources.append(found)
+                if kind in _REFERRED:
+                    self.name(found, entry.fullUrl)
 
     def name(self, resource: Any, url: str | None) -> None:
         """Note what a bundle calls a resource, where that is not its id."""
@@ -132,21 +142,26 @@ def batches(documents: Iterator[Document], site_of: Callable[[Document], str]) -
 
 def _found(document: Document) -> Iterator[Found]:
     blocks = document.blocks()
-    head = next(blocks, b"").removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = next(blocks, b"")
+    if head[:1] != b"{":
+        head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head:
         raise InputError("the file is empty", where=document.where())
     if head[:1] != b"{":
         raise InputError("not JSON", where=document.where(), mend="FHIR is read as NDJSON, Bundles or resources")
-    line, newline, _ = head.partition(b"\n")
-    if newline and _is_whole(line):
+    if _begins_with_line(head):
         yield from _lines(document, head, blocks)
     else:
         yield from _document(document, head, blocks)
 
 
-def _is_whole(line: bytes) -> bool:
+def _begins_with_line(head: bytes) -> bool:
+    """Tell NDJSON from a document: its first line is JSON by itself, and not the last."""
+    end = head.find(b"\n")
+    if end < 0 or end == len(head) - 1:
+        return False
     try:
-        HEAD.decode(line)
+        HEAD.decode(head[:end])
     except msgspec.ValidationError:
         return True
     except msgspec.DecodeError:
@@ -192,8 +207,7 @@ def _document(document: Document, head: bytes, blocks: Iterator[bytes]) -> Itera
         if size > LARGEST_DOCUMENT:
             raise InputError("one JSON document of more than 1 GiB", where=document.where(), mend="use NDJSON")
     found, body = Found(1), b"".join(parts)
-    line, newline, _ = body.partition(b"\n")
-    if newline and _is_whole(line):
+    if _begins_with_line(body):
         yield from _lines(document, body, iter(()))
         return
     _one(document, body, 1, found)

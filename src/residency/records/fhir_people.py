@@ -20,9 +20,9 @@ _UPWARDS: Final = frozenset({"equivalent", "equal", "wider", "subsumes", "source
 
 def people(rs: list[Patient], desk: Desk) -> tuple[list[Piece], Ints]:
     """Give the events of patients, and the ingest ids of all of them."""
-    everyone = ints(subject_id_of(r.id, desk.site) for r in rs)
-    birth = ints(desk.clock.middle[r.birthDate] for r in rs)
-    death = ints(desk.clock.first[r.deceasedDateTime] for r in rs)
+    everyone = ints([subject_id_of(r.id, desk.site) for r in rs])
+    birth = ints([desk.clock.middle[r.birthDate] for r in rs])
+    death = ints([desk.clock.first[r.deceasedDateTime] for r in rs])
     for column, wrong in (
         ("birthDate", birth == clock.BAD),
         ("deceasedDateTime", (death == clock.BAD) & (birth != clock.BAD)),
@@ -34,7 +34,7 @@ def people(rs: list[Patient], desk: Desk) -> tuple[list[Piece], Ints]:
     birth, death = birth[ok], death[ok]
     subject = everyone[ok]
     source = references("Patient", [r.id for r in rs])
-    known = ints(desk.clock.last[r.deceasedDateTime] for r in rs)
+    known = ints([desk.clock.last[r.deceasedDateTime] for r in rs])
     pieces = [
         _moment(subject, birth, birth, source, desk.book.number(codes.BIRTH, "birth")),
         _moment(subject, death, known, source, desk.book.number(codes.DEATH, "death")),

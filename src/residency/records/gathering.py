@@ -80,14 +80,14 @@ def gather(chunks: Chunks, settings: Settings) -> Gathering:
     decided = readings(seen, settings.units)
     runs = {name: chunks.runs(name) for name in ("events", "observation")}
     labels = {task: chunks.runs(f"labels~{task}") for task in chunks.tasks()}
-    everything = [*runs["events"], *runs["observation"], *(run for found in labels.values() for run in found)]
+    others = [*runs["observation"], *(run for found in labels.values() for run in found)]
     if not runs["events"]:
         raise InputError("no event in the input", mend=counts.told())
     return Gathering(
         events=runs["events"],
         observation=runs["observation"],
         labels=labels,
-        ranges=ranges(everything),
+        ranges=ranges(runs["events"], others),
         writing=writing([[None if s is None else decided[s] for s, _ in c] for c in pairs], chunks.sites()),
         described=described,
         readings=decided,

@@ -1,6 +1,7 @@
 """In: FHIR R4 JSON. Out: typed resources with only the fields we use; what repeats (codes, references) stays raw.
 
-A raw field is a key into a cache: a code is spelled in the same bytes a million times, and read once.
+A raw field is a key into a cache: a code is spelled in the same bytes a million times, and read once. Nothing here
+can hold a cycle, so the garbage collector need not look (`gc=False`).
 """
 
 from typing import Final, get_args
@@ -34,7 +35,7 @@ class Coding(Struct, gc=False):
     display: str | None = None
 
 
-class Concept(Struct):
+class Concept(Struct, gc=False):
     """A CodeableConcept."""
 
     coding: list[Coding] = []
@@ -47,7 +48,7 @@ class Reference(Struct, gc=False):
     reference: str | None = None
 
 
-class Component(Struct):
+class Component(Struct, gc=False):
     """One part of an observation, for example the systolic pressure."""
 
     code: Raw = NOTHING
@@ -58,7 +59,7 @@ class Component(Struct):
     valueBoolean: bool | None = None  # noqa: N815
 
 
-class Observation(Struct, tag_field="resourceType", tag=True):
+class Observation(Struct, tag_field="resourceType", tag=True, gc=False):
     """A measurement or finding."""
 
     id: str = ""
@@ -78,7 +79,7 @@ class Observation(Struct, tag_field="resourceType", tag=True):
     component: list[Component] | None = None
 
 
-class Condition(Struct, tag_field="resourceType", tag=True):
+class Condition(Struct, tag_field="resourceType", tag=True, gc=False):
     """A diagnosis or problem."""
 
     id: str = ""
@@ -91,14 +92,14 @@ class Condition(Struct, tag_field="resourceType", tag=True):
     recordedDate: str | None = None  # noqa: N815
 
 
-class Medication(Struct, tag_field="resourceType", tag=True):
+class Medication(Struct, tag_field="resourceType", tag=True, gc=False):
     """A drug that orders refer to."""
 
     id: str = ""
     code: Raw = NOTHING
 
 
-class MedicationRequest(Struct, tag_field="resourceType", tag=True):
+class MedicationRequest(Struct, tag_field="resourceType", tag=True, gc=False):
     """An order of a drug."""
 
     id: str = ""
@@ -119,7 +120,7 @@ class Dosage(Struct, gc=False):
     dose: Quantity | None = None
 
 
-class MedicationAdministration(Struct, tag_field="resourceType", tag=True):
+class MedicationAdministration(Struct, tag_field="resourceType", tag=True, gc=False):
     """A drug given."""
 
     id: str = ""
@@ -134,7 +135,7 @@ class MedicationAdministration(Struct, tag_field="resourceType", tag=True):
     dosage: Dosage | None = None
 
 
-class Procedure(Struct, tag_field="resourceType", tag=True):
+class Procedure(Struct, tag_field="resourceType", tag=True, gc=False):
     """Something done to a patient."""
 
     id: str = ""
@@ -146,7 +147,7 @@ class Procedure(Struct, tag_field="resourceType", tag=True):
     performedPeriod: Period | None = None  # noqa: N815
 
 
-class Encounter(Struct, tag_field="resourceType", tag=True, rename={"class_": "class"}):
+class Encounter(Struct, tag_field="resourceType", tag=True, gc=False, rename={"class_": "class"}):
     """A visit."""
 
     id: str = ""
@@ -156,7 +157,7 @@ class Encounter(Struct, tag_field="resourceType", tag=True, rename={"class_": "c
     period: Period | None = None
 
 
-class Extension(Struct):
+class Extension(Struct, gc=False):
     """An extension; the US Core race and ethnicity are extensions of extensions."""
 
     url: str = ""
@@ -170,7 +171,7 @@ class Address(Struct, gc=False):
     postalCode: str | None = None  # noqa: N815
 
 
-class Patient(Struct, tag_field="resourceType", tag=True):
+class Patient(Struct, tag_field="resourceType", tag=True, gc=False):
     """A patient, without names."""
 
     id: str = ""
@@ -190,7 +191,7 @@ class MapTarget(Struct, gc=False):
     relationship: str | None = None
 
 
-class MapElement(Struct):
+class MapElement(Struct, gc=False):
     """One code of a map."""
 
     code: str | None = None
@@ -198,7 +199,7 @@ class MapElement(Struct):
     target: list[MapTarget] = []
 
 
-class MapGroup(Struct):
+class MapGroup(Struct, gc=False):
     """The part of a map between two systems."""
 
     source: str | None = None
@@ -206,7 +207,7 @@ class MapGroup(Struct):
     element: list[MapElement] = []
 
 
-class ConceptMap(Struct, tag_field="resourceType", tag=True):
+class ConceptMap(Struct, tag_field="resourceType", tag=True, gc=False):
     """Which codes mean the same, or a wider thing."""
 
     id: str = ""
@@ -235,12 +236,12 @@ NOT_READ: Final = tuple(
 """Types of R4 that hold no event of ours: their content is skipped by the decoder and they are counted."""
 
 
-class Skipped(Struct, tag_field="resourceType"):
+class Skipped(Struct, tag_field="resourceType", gc=False):
     """A resource whose type is not read."""
 
 
 SKIPPED: Final = tuple(
-    msgspec.defstruct(name, [], bases=(Skipped,), tag_field="resourceType", tag=name) for name in NOT_READ
+    msgspec.defstruct(name, [], bases=(Skipped,), tag_field="resourceType", tag=name, gc=False) for name in NOT_READ
 )
 
 Clinical = (
@@ -257,20 +258,20 @@ Clinical = (
 READ: Final = tuple(kind.__name__ for kind in get_args(Clinical))
 
 
-class Head(Struct):
+class Head(Struct, gc=False):
     """What any resource says of itself."""
 
     resourceType: str | None = None  # noqa: N815
 
 
-class RawEntry(Struct):
+class RawEntry(Struct, gc=False):
     """A bundle's entry that is not read yet."""
 
     fullUrl: str | None = None  # noqa: N815
     resource: Raw = NOTHING
 
 
-class RawBundle(Struct):
+class RawBundle(Struct, gc=False):
     """A bundle whose entries are read one by one."""
 
     entry: list[RawEntry] = []
@@ -281,14 +282,14 @@ for _kind in SKIPPED:
     _ONE = _ONE | _kind  # type: ignore[assignment,operator]
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """A bundle's entry."""
 
     resource: _ONE | None = None  # type: ignore[valid-type]
     fullUrl: str | None = None  # noqa: N815
 
 
-class Bundle(Struct, tag_field="resourceType", tag=True):
+class Bundle(Struct, tag_field="resourceType", tag=True, gc=False):
     """Resources of one or many patients in one document."""
 
     entry: list[Entry] = []

@@ -28,15 +28,13 @@ class Range:
     high: int
 
 
-def ranges(runs: Sequence[Run]) -> list[Range]:
-    """Cut the patients of all runs into ranges of about two million rows."""
-    if not runs:
-        return []
-    subject = np.concatenate([run.subject for run in runs])
-    n = np.concatenate([np.diff(run.offset) for run in runs])
+def ranges(events: Sequence[Run], others: Sequence[Run]) -> list[Range]:
+    """Cut the patients of all runs into ranges of about two million events."""
+    subject = np.concatenate([run.subject for run in (*events, *others)])
+    n = np.concatenate([*(np.diff(run.offset) for run in events), *(np.zeros(len(run.subject)) for run in others)])
     found, at = np.unique(subject, return_inverse=True)
     total = np.cumsum(np.bincount(at, weights=n, minlength=len(found)).astype(np.int64))
-    shard = (total - 1) // SHARD_EVENTS
+    shard = np.maximum(total - 1, 0) // SHARD_EVENTS
     starts = np.flatnonzero(np.diff(shard, prepend=-1))
     ends = np.append(starts[1:], len(found)) - 1
     return [

@@ -15,10 +15,10 @@ from residency.contract.plugins import Dropped, Rows
 from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION
 from residency.records import table_events
 from residency.records.documents import Document, listing, unpacked
-from residency.records.draft import one_batch
+from residency.records.draft import one_batch, wide
 from residency.records.table_files import Sheet, sheets
 from residency.records.table_mapping import TableMapping, TablesMapping
-from residency.records.table_rows import ROW, Desk
+from residency.records.table_rows import ROW, Desk, key
 
 
 class TableSource:
@@ -94,15 +94,16 @@ def _read(sheet: Sheet, table: TableMapping, settings: TablesMapping) -> Iterato
 
 
 def _seen(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.group_by("subject_id").agg(
-        start=pl.col("time").min(), end=pl.col("time").max(), rule=pl.lit("rows, first to last").first()
+    patient, time = pl.col(key("subject_id")), pl.col(key("time"))
+    return (
+        frame.group_by(patient.alias("subject_id"))
+        .agg(start=time.min(), end=time.max())
+        .with_columns(rule=pl.lit("rows, first to last"))
     )
 
 
 def _batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
-    table = frame.select(schema.names).to_arrow()
-    wide = pa.schema([field.with_type(pa.float64()) if field.name == "numeric_value" else field for field in schema])
-    return one_batch(table.cast(wide))
+    return one_batch(frame.select(schema.names).to_arrow().cast(wide(schema)))
 
 
 def _described(settings: TablesMapping) -> pa.RecordBatch:

@@ -7,7 +7,7 @@ import polars as pl
 from residency.contract import codes
 from residency.records.table_columns import filled
 from residency.records.table_mapping import SECONDS, Birth, Event, Label, Measure
-from residency.records.table_rows import ROW, Desk
+from residency.records.table_rows import ROW, Desk, key
 
 EVENT: Final = pl.Schema(
     {
@@ -58,7 +58,10 @@ def measure(desk: Desk, column: str, what: Measure) -> pl.DataFrame:
     )
 
 
-_KEYS: Final = [ROW, "subject_id", "time", "available", "visit_id", "site", "source"]
+_KEYS: Final = [
+    ROW,
+    *(pl.col(key(name)).alias(name) for name in ("subject_id", "time", "available", "visit_id", "site", "source")),
+]
 
 
 def event(desk: Desk, what: Event) -> pl.DataFrame:
@@ -72,7 +75,7 @@ def event(desk: Desk, what: Event) -> pl.DataFrame:
         columns["text_value"] = frame[what.text].cast(pl.String)
     says = code.is_not_null()
     if not what.static:
-        says &= columns.get("time", frame["time"]).is_not_null()
+        says &= columns.get("time", frame[key("time")]).is_not_null()
     for name in what.needs:
         says &= frame[name].is_not_null()
     for name, wanted in what.only.items():
@@ -89,7 +92,7 @@ def _times(desk: Desk, what: Event) -> dict[str, pl.Series]:
         columns["time"], columns["available"] = desk.moment(what.time)
     if what.available is not None:
         known = desk.moment(what.available)[1]
-        columns["available"] = known.fill_null(columns.get("available", desk.frame["available"]))
+        columns["available"] = known.fill_null(columns.get("available", desk.frame[key("available")]))
     return columns
 
 
@@ -139,9 +142,8 @@ def label(desk: Desk, what: Label) -> pl.DataFrame:
         value = _boolean(desk, what.column, column)
     else:
         value = desk.number(what.column)
-    frame = desk.frame.select(ROW, "subject_id", pl.col("time").alias("prediction_time")).with_columns(
-        **{f"{what.kind}_value": value}
-    )
+    keys = (ROW, pl.col(key("subject_id")).alias("subject_id"), pl.col(key("time")).alias("prediction_time"))
+    frame = desk.frame.select(keys).with_columns(value.alias(f"{what.kind}_value"))
     missing = {name: pl.lit(None, kind) for name, kind in LABEL.items() if name not in frame.columns}
     whole = frame.with_columns(**missing).filter(value.is_not_null())
     return whole.select([pl.col(name).cast(kind) for name, kind in LABEL.items()])

@@ -20,7 +20,7 @@ from residency.records.draft import Ints
 from residency.records.table_mapping import TableMapping
 
 SMALL: Final = 8 << 20
-TOGETHER: Final = 48 << 20
+TOGETHER: Final = 24 << 20
 _BLOCK: Final = 32 << 20
 _ROWS: Final = 500_000
 

@@ -1,6 +1,7 @@
 """In: a sheet of rows. Out: the rows that have a patient and a time, with keys; and a tally of the ones left out."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,15 +19,20 @@ from residency.records.table_mapping import Moment, TableMapping
 
 ROW: Final = "\x00row"
 SUBJECT: Final = "\x00subject"
-SITE: Final = "site"
+_VISIT: Final = "\x00visit"
+
+
+def key(name: str) -> str:
+    """Name a key column so that no source's column is called the same."""
+    return f"\x00{name}"
 
 
 class Desk:
     """One sheet at work: its rows with keys, and which of them are left out.
 
     Attributes:
-        frame: rows that stay, with their number in the sheet, `subject_id`, `site`, `visit_id`, `source`, and `time`
-            and `available` in microseconds.
+        frame: rows that stay, with their number in the sheet, and under `key(name)`: `subject_id`, `site`, `visit_id`,
+            `source`, and `time` and `available` in microseconds.
         bad: which rows of the sheet hold what cannot be.
         dropped: what was left out.
     """
@@ -73,25 +79,25 @@ class Desk:
             self.frame = self.frame.filter(~out)
 
     def _key_patients(self) -> None:
-        self.frame = self.frame.with_columns(self._subjects().alias(SUBJECT), self._sites().alias(SITE))
+        self.frame = self.frame.with_columns(self._subjects().alias(SUBJECT), self._sites().alias(key("site")))
         self._drop(self.frame[SUBJECT].is_null() | (self.frame[SUBJECT] == ""), "a row without a patient")
-        self.frame = self._numbered(SUBJECT, "subject_id", subject_id_of)
-        template = self.table.visit
-        visits = filled(self.frame.rename({SUBJECT: "subject"}), template) if template else None
-        if visits is None:
-            self.frame = self.frame.with_columns(visit_id=pl.lit(None, pl.Int64))
-        else:
-            self.frame = self.frame.with_columns(visits.alias("\x00visit"))
-            self.frame = self._numbered("\x00visit", "visit_id", visit_id_of)
-        source = filled(self.frame.rename({SUBJECT: "subject"}), self.table.source) if self.table.source else None
-        self.frame = self.frame.with_columns(pl.lit(None, pl.String).alias("source") if source is None else source.alias("source"))
+        self._number(SUBJECT, "subject_id", subject_id_of)
+        visit, source = (self._filled(template) for template in (self.table.visit, self.table.source))
+        self.frame = self.frame.with_columns(visit.alias(_VISIT), source.alias(key("source")))
+        self._number(_VISIT, "visit_id", visit_id_of)
 
-    def _numbered(self, column: str, name: str, number: object) -> pl.DataFrame:
+    def _filled(self, template: str) -> pl.Series:
+        if not template:
+            return pl.repeat(None, self.frame.height, dtype=pl.String, eager=True)
+        return filled(self.frame.with_columns(pl.col(SUBJECT).alias("subject")), template)
+
+    def _number(self, column: str, name: str, number: Callable[[str, str], int]) -> None:
         """Add ingest ids of what a column and the site name."""
-        known = self.frame.select(column, SITE).unique().drop_nulls()
-        ids = [number(one, site) for one, site in known.iter_rows()]  # type: ignore[operator]
-        known = known.with_columns(pl.Series(name, ids, dtype=pl.Int64))
-        return self.frame.join(known, on=[column, SITE], how="left", maintain_order="left")
+        site = key("site")
+        known = self.frame.select(column, site).unique().drop_nulls()
+        ids = [number(one, at) for one, at in known.iter_rows()]
+        known = known.with_columns(pl.Series(key(name), ids, dtype=pl.Int64))
+        self.frame = self.frame.join(known, on=[column, site], how="left", maintain_order="left")
 
     def _subjects(self) -> pl.Series:
         if self.table.subject.column:
@@ -101,7 +107,9 @@ class Desk:
             match = re.search(self.table.subject.file, document.name)
             if match is None or not match.groups():
                 raise InputError(
-                    "the file's name does not tell a patient", where=document.where(), mend="see subject.file in the mapping"
+                    "the file's name does not tell a patient",
+                    where=document.where(),
+                    mend="see subject.file in the mapping",
                 )
             found.append(match[1])
         return pl.Series(found, dtype=pl.String).gather(self.sheet.document)
@@ -117,9 +125,9 @@ class Desk:
         table = self.table
         if table.time is None:
             nothing = pl.lit(None, pl.Int64)
-            self.frame = self.frame.with_columns(time=nothing, available=nothing)
+            self.frame = self.frame.with_columns(nothing.alias(key("time")), nothing.alias(key("available")))
             return
         first, last = self.moment(table.time)
-        known = self.moment(table.available)[1] if table.available else last
-        self.frame = self.frame.with_columns(first.alias("time"), known.fill_null(last).alias("available"))
-        self._drop(self.frame["time"].is_null(), "a row without a time")
+        known = self.moment(table.available)[1].fill_null(last) if table.available else last
+        self.frame = self.frame.with_columns(first.alias(key("time")), known.alias(key("available")))
+        self._drop(self.frame[key("time")].is_null(), "a row without a time")

@@ -114,7 +114,7 @@ def conversion(code: str, unit: str, wanted: str) -> tuple[float, float] | None:
         >>> conversion("LOINC/2345-7", "mg/dL", "[IU]/L") is None
         True
     """
-    if unit == wanted:
+    if _bare(unit) == _bare(wanted):
         return 1.0, 0.0
     if code in _table().hba1c and {unit, wanted} == {"%", "mmol/mol"}:
         return _hba1c(wanted)
@@ -131,6 +131,11 @@ def conversion(code: str, unit: str, wanted: str) -> tuple[float, float] | None:
     return _rounded((at[1] - at[0]) * charge), round(at[0], 10)
 
 
+def _bare(unit: str) -> str:
+    """Take annotations out, which change no value in UCUM."""
+    return _ANNOTATION.sub("", unit) or "1"
+
+
 def _rounded(factor: float) -> float:
     """Keep ten digits, so that the last bits of a library's arithmetic do not move ours."""
     return float(f"{factor:.10g}")
@@ -143,6 +148,7 @@ def _hba1c(wanted: str) -> tuple[float, float]:
     return _rounded(1 / table.slope), _rounded(-table.intercept / table.slope)
 
 
+_ANNOTATION: Final = re.compile(r"/?\{[^}]*\}")
 _EQUIVALENTS: Final = re.compile(r"(?<![A-Za-z])[munk]?eq(?![A-Za-z])")
 
 
