@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.contract.packed import Packed
-from residency.model.inputs import Inputs, Reader, Rows, Windows
+from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
 from residency.model.objectives import HazardTargets, bootstrap, sample
 from residency.model.outcomes import (
     HOUR,
@@ -215,7 +215,7 @@ class Collator:
         present = np.zeros((len(moment), len(self.reader.layout.panel)), np.float32)
         ranks = np.full(present.shape, np.nan, np.float32)
         present[row[held], slot[held]] = 1.0
-        ranks[row[held], slot[held]] = rank[held]
+        ranks[row[held], slot[held]] = spread(rank[held])
         return Following(torch.from_numpy(next_in), torch.from_numpy(present), torch.from_numpy(ranks))
 
 

@@ -20,14 +20,15 @@ class Curve(msgspec.Struct, frozen=True):
 
     pass_number: int
     train: float
-    tuning: float
+    tuning: float | None
 
 
 class Point(msgspec.Struct, frozen=True):
-    """How far a training is: the next batch, the sums of the pass under way, and the curve so far."""
+    """How far a training is: the next batch, steps taken, the sums of the pass under way, and the curve so far."""
 
     pass_number: int = 0
     batch: int = 0
+    n_steps: int = 0
     loss_sum: float = 0.0
     curve: tuple[Curve, ...] = ()
 

@@ -42,6 +42,11 @@ class Setup:
     collator: Collator
 
     @property
+    def n_passes(self) -> int:
+        """How often training sees each train patient."""
+        return self.spec.passes_over(len(plan(self.data, "train", self.spec, None)))
+
+    @property
     def label_scale(self) -> Tensor:
         """One over the loss of always saying the prior, a task."""
         p = torch.from_numpy(self.marginals.prior).clamp(1e-4, 1 - 1e-4)
@@ -131,13 +136,17 @@ class Training:
         self.optimiser.step()
         self._remember()
         self.point = msgspec.structs.replace(
-            self.point, batch=self.point.batch + 1, loss_sum=self.point.loss_sum + float(loss.detach())
+            self.point,
+            batch=self.point.batch + 1,
+            n_steps=self.point.n_steps + 1,
+            loss_sum=self.point.loss_sum + float(loss.detach()),
         )
 
     def _remember(self) -> None:
+        kept = min(AVERAGE, (1.0 + self.point.n_steps) / (10.0 + self.point.n_steps))
         with torch.no_grad():
             mine = [self.average[name] for name, _ in self.network.named_parameters()]
-            torch._foreach_lerp_(mine, [p.detach() for p in self.network.parameters()], 1.0 - AVERAGE)
+            torch._foreach_lerp_(mine, [p.detach() for p in self.network.parameters()], 1.0 - kept)
 
     def tensors(self) -> dict[str, Tensor]:
         """Give everything that a checkpoint keeps."""
@@ -191,8 +200,8 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
     """
     path = work / "checkpoint.safetensors"
     training = begin(given, checkpoint.load(path))
-    spec, saved = given.spec, time.monotonic()
-    while training.point.pass_number < spec.n_passes:
+    spec, saved, n_passes = given.spec, time.monotonic(), given.n_passes
+    while training.point.pass_number < n_passes:
         number = training.point.pass_number
         pieces = plan(given.data, "train", spec, np.random.default_rng([spec.seed, 1, number]))
         while training.point.batch < len(pieces):
@@ -200,9 +209,9 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
             piece = pieces[at]
             rng = np.random.default_rng([spec.seed, 2, number, at])
             batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=True)
-            done = (number + at / len(pieces)) / spec.n_passes
+            done = (number + at / len(pieces)) / n_passes
             training.step(batch, done, f"shard {piece.shard}")
-            progress("train", number * len(pieces) + at + 1, spec.n_passes * len(pieces))
+            progress("train", number * len(pieces) + at + 1, n_passes * len(pieces))
             if time.monotonic() - saved > spec.save_seconds:
                 checkpoint.save(path, Checkpoint(training.tensors(), training.point))
                 saved = time.monotonic()
@@ -214,7 +223,9 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
 def _end_pass(training: Training, n_batches: int) -> None:
     point = training.point
     row = Curve(point.pass_number, point.loss_sum / max(n_batches, 1), tuning_loss(training))
-    training.point = Point(pass_number=point.pass_number + 1, curve=(*point.curve, row))
+    training.point = Point(
+        pass_number=point.pass_number + 1, n_steps=point.n_steps, curve=(*point.curve, row)
+    )
 
 
 def averaged(training: Training) -> Network:
@@ -224,8 +235,8 @@ def averaged(training: Training) -> Network:
     return network.eval()
 
 
-def tuning_loss(training: Training) -> float:
-    """Give the loss of the averaged weights on the tuning patients; NaN where there are none."""
+def tuning_loss(training: Training) -> float | None:
+    """Give the loss of the averaged weights on the tuning patients; None where there are none."""
     given, network = training.given, averaged(training)
     pieces = plan(given.data, "tuning", given.spec, None)
     sums, rows = 0.0, 0
@@ -235,4 +246,4 @@ def tuning_loss(training: Training) -> float:
             batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
             sums += float(total(losses(network, given, batch))) * len(batch.inputs.bag)
             rows += len(batch.inputs.bag)
-    return sums / rows if rows else math.nan
+    return sums / rows if rows else None

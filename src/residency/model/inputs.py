@@ -41,6 +41,17 @@ class Windows:
         return Windows(self.patient[index], self.low[index], self.high[index])
 
 
+def spread(rank: Float32[np.ndarray, " event"]) -> Float32[np.ndarray, " event"]:
+    """Spread ranks so that the tails, where illness shows, take as much room as the middle; NaN stays.
+
+    Example:
+        >>> spread(np.array([0.0, 0.038, 0.5, 1.0], np.float32)).round(2).tolist()
+        [0.0, 0.12, 0.5, 1.0]
+    """
+    angle: np.ndarray = np.arccos(1.0 - 2.0 * rank) / np.pi
+    return angle.astype(np.float32)
+
+
 def whole(packed: Packed, patient: Int64[np.ndarray, " window"]) -> Windows:
     """Give each patient's whole record as one window."""
     return Windows(patient, packed.moment_offset[patient] + 1, packed.moment_offset[patient + 1])
@@ -218,7 +229,7 @@ class Reader:
         above = self.vocabulary.ancestor_index[ranges(offset[code], n_above)].astype(np.int64)
         rank = seen.rank[keep]
         valued = np.isfinite(rank) & (self.layout.value_row[code] >= 0)
-        scaled = rank[valued] * (KNOTS - 1)
+        scaled = spread(rank[valued]) * (KNOTS - 1)
         low = np.minimum(scaled.astype(np.int64), KNOTS - 2)
         share = (scaled - low).astype(np.float32)
         knot = self.layout.value_row[code[valued]] + low
@@ -234,7 +245,9 @@ class Reader:
         slot = self.layout.slot[seen.code]
         held = slot >= 0
         held[held] = ~drop[seen.window[held], slot[held]]
-        chosen = Seen(seen.row[held], slot[held], seen.rank[held], seen.second[held], seen.window[held])
+        chosen = Seen(
+            seen.row[held], slot[held], spread(seen.rank[held]), seen.second[held], seen.window[held]
+        )
         return state(chosen, rows.second, rows.first, len(self.layout.panel))
 
 

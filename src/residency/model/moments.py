@@ -12,8 +12,9 @@ from residency.model.inputs import Inputs
 HOUR_KNOTS: Final = 14  # hats over log1p(hours): 0 to 12.6, an hour to 30 years and beyond
 AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
 RANK_KNOTS: Final = 9
-COUNT_KNOTS: Final = 5
-PANEL_FEATURES: Final = RANK_KNOTS + HOUR_KNOTS + COUNT_KNOTS + 3
+COUNT_KNOTS: Final = 4
+AGO_KNOTS: Final = 7  # as HOUR_KNOTS, twice as wide
+PANEL_FEATURES: Final = RANK_KNOTS + AGO_KNOTS + COUNT_KNOTS + 3
 
 
 def hats(x: Float32[Tensor, "..."], n: int) -> Float32[Tensor, "... knot"]:
@@ -63,8 +64,7 @@ class MomentEncoder(nn.Module):
         self.table = nn.Parameter(torch.randn(n_rows, width) * 0.1)
         self.norm = nn.RMSNorm(width)
         self.pool = Gated(width, 2 * width, width)
-        self.panel = nn.Linear(n_panel * PANEL_FEATURES, 2 * width)
-        self.standing = Gated(2 * width, 2 * width, width)
+        self.standing = Gated(n_panel * PANEL_FEATURES, width, width)
         self.clock = nn.Linear(2 * HOUR_KNOTS + AGE_KNOTS, width)
         self.modalities = nn.ModuleDict({kind: nn.Linear(n, width) for kind, n in modalities.items()})
 
@@ -76,7 +76,7 @@ class MomentEncoder(nn.Module):
         for kind, attached in inputs.attached.items():
             bag = bag.index_add(0, attached.row, self.modalities[kind](attached.vector))
         observed = bag + self.pool(self.norm(bag))
-        standing = self.standing(functional.silu(self.panel(_panel_features(inputs))))
+        standing = self.standing(_panel_features(inputs))
         gap, since, age = inputs.clock.unbind(dim=1)
         clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
         result: Tensor = observed + standing + self.clock(clock)
@@ -84,12 +84,11 @@ class MomentEncoder(nn.Module):
 
 
 def _panel_features(inputs: Inputs) -> Float32[Tensor, "row feature"]:
-    seen = inputs.count > 0
     change = torch.nan_to_num(inputs.change)
-    now = seen & (inputs.hours <= 0)
+    now = inputs.hours <= 0
     parts = [
         hats(inputs.rank * (RANK_KNOTS - 1), RANK_KNOTS),
-        log_hours(inputs.hours) * seen[..., None],
+        hats(torch.log1p(inputs.hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
         hats(torch.log1p(inputs.count), COUNT_KNOTS),
         torch.stack([functional.relu(change), functional.relu(-change), now.float()], dim=-1),
     ]

@@ -18,13 +18,14 @@ class Shape(NamedTuple):
 
 
 SIZES: Final[dict[str, Shape]] = {
-    "tiny": Shape(32, 1, 8, 4e-3, 2048, 4),
-    "small": Shape(64, 2, 16, 3e-3, 2048, 8),
-    "base": Shape(128, 4, 32, 2e-3, 4096, 10),
+    "tiny": Shape(32, 1, 8, 4e-3, 512, 4),
+    "small": Shape(64, 2, 16, 3e-3, 1024, 6),
+    "base": Shape(128, 3, 32, 2e-3, 4096, 8),
     "large": Shape(256, 6, 64, 1e-3, 8192, 6),
     "huge": Shape(512, 12, 128, 6e-4, 16384, 4),
 }
 AUTO: Final = "auto"
+_LEAST_STEPS: Final = 300  # fewer teach nothing, however few the patients
 _FLOOR_EVENTS: Final = {"small": 20_000, "base": 1_000_000, "large": 50_000_000, "huge": 1_000_000_000}
 
 
@@ -34,7 +35,7 @@ class ModelSpec:
 
     Attributes:
         size: the dial: `tiny`, `small`, `base`, `large`, `huge`; `auto` takes it from the number of train events.
-        passes: how often training sees each train patient; 0 takes the size's own.
+        passes: how often training sees each train patient; 0 takes the size's own, more on few patients.
         context: moments that a moment attends to, itself and the patient's first included.
         min_patients: train patients that a code needs for a hazard of its own.
         seed: of weights, order, drop-out and bootstrap.
@@ -74,10 +75,9 @@ class ModelSpec:
         """What the size means."""
         return SIZES[self.size]
 
-    @property
-    def n_passes(self) -> int:
-        """How often training sees each train patient."""
-        return self.passes or self.shape.passes
+    def passes_over(self, n_batches: int) -> int:
+        """Give how often training sees each train patient, of whom a pass has so many batches."""
+        return self.passes or max(self.shape.passes, -(-_LEAST_STEPS // max(n_batches, 1)))
 
     @property
     def n_attention(self) -> int:

@@ -1,0 +1,44 @@
+"""Corrections from tuning patients, held against scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from residency.contract.errors import LineageError
+from residency.model.calibration import Calibration, hazard_factors, label_line
+
+
+def test_the_line_is_logistic_regression_on_the_logit() -> None:
+    rng = np.random.default_rng(0)
+    logit = rng.normal(size=5000)
+    value = (rng.random(5000) < 1 / (1 + np.exp(-(0.5 * logit - 1)))).astype(np.float32)
+    slope, intercept = label_line(torch.from_numpy(logit.astype(np.float32)), torch.from_numpy(value))
+    other = LogisticRegression(C=1e6, tol=1e-8).fit(logit[:, None], value)
+    assert slope == pytest.approx(float(other.coef_[0, 0]), abs=0.01)
+    assert intercept == pytest.approx(float(other.intercept_[0]), abs=0.01)
+
+
+def test_one_class_or_no_label_corrects_nothing() -> None:
+    assert label_line(torch.randn(5), torch.ones(5)) == (1.0, 0.0)
+    assert label_line(torch.zeros(0), torch.zeros(0)) == (1.0, 0.0)
+
+
+def test_few_events_move_a_hazard_little_and_many_move_it_all() -> None:
+    few, many = hazard_factors(np.array([2.0, 20_000.0]), np.array([1.0, 10_000.0]))
+    assert 1.0 < few < 1.06
+    assert many == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_calibration_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    calibration = Calibration(((0.9, -0.1),), (1.0, 1.2))
+    calibration.write(tmp_path / "calibration.json")
+    assert Calibration.read(tmp_path / "calibration.json") == calibration
+
+
+def test_a_damaged_calibration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text('{"labels": [[1')
+    with pytest.raises(LineageError):
+        Calibration.read(tmp_path / "calibration.json")
