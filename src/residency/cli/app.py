@@ -20,6 +20,7 @@ app = typer.Typer(
 for command in (
     steps.simulate,
     steps.ingest,
+    steps.key,
     steps.deidentify,
     steps.build,
     steps.train,

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 import residency
+from residency import deid
 from residency.cli.show import Json, close, now, progress
 from residency.contract import specs
 
@@ -56,8 +58,24 @@ def deidentify(
     Example: residency deidentify work/records work/deidentified --policy examples/policy.toml
     """
     with progress() as show:
-        manifest = residency.deidentify(records, out, residency.load_policy(policy), now=now(), progress=show)
+        manifest = residency.deidentify(records, out, deid.load_policy(policy), now=now(), progress=show)
     close(manifest, as_json=as_json)
+
+
+def key(
+    path: Annotated[Path, typer.Argument(help="File to make, outside every data folder.")],
+    as_json: Json = False,
+) -> None:
+    """Make a de-identification key, readable by you alone, and say its fingerprint. Lost, it cannot be made again.
+
+    Example: residency key ~/secrets/deid.key
+    """
+    fingerprint = deid.new_key(path)
+    typer.echo(
+        msgspec.json.encode({"fingerprint": fingerprint}).decode()
+        if as_json
+        else f"fingerprint: {fingerprint}"
+    )
 
 
 def build(
@@ -89,4 +107,24 @@ def train(
     settings = specs.load(residency.ModelSpec, spec) if spec else residency.ModelSpec()
     with progress() as show:
         manifest = residency.train(timelines, out, settings, now=now(), progress=show)
+    close(manifest, as_json=as_json)
+
+
+def validate(
+    out: Out,
+    tasks: Annotated[Path, typer.Option(help="Folder of task files, in TOML.")],
+    timelines: Annotated[Path, typer.Option(help="Folder that build made.")],
+    model: Annotated[Path | None, typer.Option(help="Folder that train made.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Anybody's scores, a row a prediction.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="The simulation's truth, re-keyed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Examine a model, or anybody's scores, beside the baseline: report.html and report.json.
+
+    Example: residency validate work/report --tasks tasks --model work/model --timelines work/timelines
+    """
+    with progress() as show:
+        manifest = residency.validate(
+            out, tasks, model, timelines, truth, predictions=predictions, now=now(), progress=show
+        )
     close(manifest, as_json=as_json)
