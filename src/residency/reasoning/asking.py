@@ -1,0 +1,186 @@
+"""In: a frozen model, packed timelines, questions and index times. Out: risks, intervals and abstentions.
+
+All index times of a patient come from one causal pass over the patient's moments. Validation and serving use
+nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int8, Int64
+from scipy.stats import t as student
+
+from residency.contract.packed import STATIC, Packed
+from residency.contract.questions import AnyQuestion
+from residency.model import Model, States
+from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
+from residency.reasoning.answers import Answers
+from residency.reasoning.incidence import cumulative_incidence
+from residency.reasoning.index import Index, Place, place
+from residency.reasoning.outcomes import Cause
+from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, plan_of
+
+INTERVAL: Final = 0.90
+_MOMENTS_AT_ONCE: Final = 250_000
+_NUMBERS_AT_ONCE: Final = 12_000_000  # hazards worked on at once: 48 MB
+
+
+def ask(  # noqa: PLR0913 - what is asked with, and the three things that limit an answer
+    model: Model,
+    packed: Packed,
+    questions: Sequence[AnyQuestion],
+    index: Index,
+    *,
+    release: str = "",
+    allowed: frozenset[Examined] | None = None,
+    limits: Limits | None = None,
+) -> Answers:
+    """Ask a model about patients at index times.
+
+    Args:
+        model: a frozen model.
+        packed: timelines in the model's vocabulary.
+        questions: forecasts; other kinds are refused.
+        index: who is asked about, and when.
+        release: digest of the release that the model is in.
+        allowed: what may be answered; None for research, where everything may.
+        limits: when too little is known of a patient.
+
+    Raises:
+        QuestionError: a question is of a kind, horizon or label that the model does not answer.
+    """
+    plan = plan_of(model, questions)
+    at = place(packed, index)
+    reason = _reasons(plan, packed, index, at, limits or Limits())
+    if allowed is not None:
+        barred = [plan.examined(column) not in allowed for column in plan.columns]
+        reason[:, barred] = code_of("not_examined")
+    bounds = np.full((3, *reason.shape), np.nan, dtype=np.float32)
+    for rows in _chunks(packed, index, np.flatnonzero((reason == ANSWERED).any(axis=1))):
+        bounds[:, rows] = _work_out(model, packed, plan, index.take(rows), at.take(rows))
+    bounds[:, reason != ANSWERED] = np.nan
+    risk, low, high = bounds
+    latest = packed.moment_time[np.maximum(at.moment, 0)] if packed.n_moments else index.as_of
+    return Answers(
+        questions=plan.questions,
+        columns=plan.columns,
+        subject=packed.subject[index.patient],
+        as_of=index.as_of,
+        latest=np.where(at.n_moments > 0, latest, STATIC),
+        risk=risk,
+        low=low,
+        high=high,
+        reason=reason,
+        release=release,
+        research=allowed is None,
+    )
+
+
+def _reasons(
+    plan: Plan, packed: Packed, index: Index, at: Place, limits: Limits
+) -> Int8[np.ndarray, "index column"]:
+    """Say why there is no answer, where there is none; what holds for a whole patient comes first."""
+    reason = np.full((len(index), len(plan.columns)), ANSWERED, dtype=np.int8)
+    for part in plan.parts:
+        mine = reason[:, part.columns]
+        if part.cause is not None and part.occurrence != "any":
+            had = history_of(packed, part.cause.history).by(packed, index, at)
+            if part.occurrence == "incident":
+                mine[had] = code_of("already_present")
+            else:
+                mine[~had] = code_of("never_present")
+        if not part.answerable:
+            mine[:] = code_of("not_examined")
+    general = abstain(packed, index, at, limits)
+    return np.where(general[:, None] != ANSWERED, general[:, None], reason)
+
+
+def _chunks(
+    packed: Packed, index: Index, rows: Int64[np.ndarray, " row"]
+) -> Iterator[Int64[np.ndarray, " row"]]:
+    """Give rows in parts that hold whole patients, of about as many moments."""
+    if not len(rows):
+        return
+    ordered = rows[np.argsort(index.patient[rows], kind="stable")]
+    patient = index.patient[ordered]
+    starts = np.flatnonzero(np.concatenate(([True], patient[1:] != patient[:-1])))
+    moments = np.cumsum(np.diff(packed.moment_offset)[patient[starts]])
+    part = (moments - 1) // _MOMENTS_AT_ONCE
+    cuts = starts[1:][part[1:] != part[:-1]]
+    yield from np.split(ordered, cuts)
+
+
+def _work_out(
+    model: Model, packed: Packed, plan: Plan, index: Index, at: Place
+) -> Float32[np.ndarray, "3 index column"]:
+    """Give risk, low and high, of patients who are few enough to be read at once."""
+    patients, local = np.unique(index.patient, return_inverse=True)
+    states = model.encode(packed, patients)
+    moment = states.offset[local] + at.moment - packed.moment_offset[index.patient]
+    result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
+    numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
+    n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
+    for rows in np.array_split(np.arange(len(index)), n_parts):
+        by_head = _by_head(model, states, plan, moment[rows], at.elapsed_days[rows])
+        for part in plan.parts:
+            result[:, rows, part.columns] = summary(by_head[:, :, part.columns], interval=part.interval)
+    return result
+
+
+def _by_head(
+    model: Model,
+    states: States,
+    plan: Plan,
+    moment: Int64[np.ndarray, " index"],
+    elapsed_days: Float32[np.ndarray, " index"],
+) -> Float32[np.ndarray, "index head column"]:
+    """Give the risk that each head sees; NaN in columns that the model has nothing for."""
+    result = np.full((len(moment), model.n_heads, len(plan.columns)), np.nan, dtype=np.float32)
+    targets = plan.targets
+    column = {int(target): number for number, target in enumerate(targets)}
+    hazards = model.hazards(states, moment, elapsed_days, targets) if len(targets) else None
+    for part in plan.parts:
+        if part.label is not None:
+            risk = model.label_probability(states, moment, elapsed_days, part.label)
+            result[:, :, part.columns] = risk[:, :, None]
+        elif part.cause is not None and part.answerable and hazards is not None:
+            result[:, :, part.columns] = _incidence(model, part.cause, part.horizons_days, hazards, column)
+    return result
+
+
+def _incidence(
+    model: Model,
+    cause: Cause,
+    horizons_days: tuple[float, ...],
+    hazards: Float32[np.ndarray, "index head target interval"],
+    column: dict[int, int],
+) -> Float32[np.ndarray, "index head horizon"]:
+    """Give the cumulative incidence of one outcome, with death competing unless it is the outcome."""
+    hazard = cause.hazard(hazards, column)
+    death = hazards[:, :, column[DEATH_TARGET]]
+    competing = np.zeros_like(death) if cause.is_death else death
+    edges, horizons = (np.array(days, dtype=np.float64) for days in (model.edges_days, horizons_days))
+    return cumulative_incidence(hazard, competing, edges, horizons)
+
+
+def summary(
+    by_head: Float32[np.ndarray, "index head horizon"], *, interval: bool
+) -> Float32[np.ndarray, "3 index horizon"]:
+    """Give the mean of the heads, and a 90% interval from their spread.
+
+    The heads are fitted to bootstrap samples of patients, so their spread on the log-odds scale estimates the
+    standard error of a fit; for so few heads the quantile is Student's t. Bounds never fall with the horizon.
+    """
+    mean = by_head.mean(axis=1)
+    if not interval or by_head.shape[1] < 2:
+        nothing = np.full_like(mean, np.nan)
+        return np.stack([mean, nothing, nothing])
+    inside = np.clip(by_head, 1e-7, 1 - 1e-7)
+    log_odds = np.log(inside / (1 - inside))
+    reach = student.ppf((1 + INTERVAL) / 2, by_head.shape[1] - 1) * log_odds.std(axis=1, ddof=1)
+    centre = np.log(np.clip(mean, 1e-7, 1 - 1e-7) / (1 - np.clip(mean, 1e-7, 1 - 1e-7)))
+    low, high = 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
+    low = np.minimum(np.maximum.accumulate(low, axis=1), mean)
+    high = np.maximum(np.maximum.accumulate(high, axis=1), mean)
+    return np.stack([mean, low, high]).astype(np.float32)

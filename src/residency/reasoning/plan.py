@@ -1,0 +1,144 @@
+"""In: questions, and a model's vocabulary, targets and labels. Out: what to work out, column by column."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from residency.contract.errors import QuestionError
+from residency.contract.questions import AnyQuestion, Forecast, Occurrence, Outcome
+from residency.model import Model
+from residency.reasoning.answers import Column
+from residency.reasoning.outcomes import Cause, Family, cause_of
+
+DEATH_TARGET: Final = 0  # the model puts death first
+
+
+class Examined(NamedTuple):
+    """What a release was examined for. What a caller names an outcome does not count."""
+
+    codes: frozenset[str]
+    label: str | None
+    above: float | None
+    below: float | None
+    horizon_days: float
+    occurrence: Occurrence
+
+    @classmethod
+    def of(cls, outcome: Outcome, horizon_days: float, occurrence: Occurrence) -> "Examined":
+        """Take what counts of an outcome, with a horizon and an occurrence."""
+        codes = frozenset(outcome.codes)
+        return cls(codes, outcome.label, outcome.above, outcome.below, float(horizon_days), occurrence)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One outcome of one question.
+
+    Attributes:
+        occurrence: as asked.
+        interval: whether asked for.
+        columns: one for each horizon.
+        horizons_days: of the columns.
+        cause: how its hazard is made; None for a label.
+        label: number of the model's label; None for codes.
+    """
+
+    occurrence: Occurrence
+    interval: bool
+    columns: slice
+    horizons_days: tuple[float, ...]
+    cause: Cause | None
+    label: int | None
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the model has a hazard or a label for it."""
+        return self.label is not None or (self.cause is not None and bool(self.cause.members))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All outcomes of all questions, and the columns that they fill."""
+
+    questions: tuple[Forecast, ...]
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def targets(self) -> Int64[np.ndarray, " target"]:
+        """All targets whose hazards are needed, death among them; none where labels alone are asked for."""
+        causes = [part.cause for part in self.parts if part.cause is not None and part.answerable]
+        needed = {target for cause in causes for target in cause.needs} | (
+            {DEATH_TARGET} if causes else set()
+        )
+        return np.array(sorted(needed), dtype=np.int64)
+
+    def examined(self, column: Column) -> Examined:
+        """What a column asks, in the terms of an allow-list."""
+        return Examined.of(column.outcome, column.horizon_days, self.questions[column.question].occurrence)
+
+
+def plan_of(model: Model, questions: Sequence[AnyQuestion]) -> Plan:
+    """Lay out what is asked.
+
+    Raises:
+        QuestionError: a question is of a kind, horizon or label that the model does not answer.
+    """
+    family = Family(model.vocabulary, model.targets)
+    forecasts: list[Forecast] = []
+    columns: list[Column] = []
+    parts: list[Part] = []
+    for number, question in enumerate(questions):
+        forecast = _forecast(question, float(model.edges_days[-1]))
+        forecasts.append(forecast)
+        for outcome in forecast.outcomes:
+            horizons = tuple(sorted(set(forecast.horizons_days)))
+            parts.append(
+                Part(
+                    occurrence=forecast.occurrence,
+                    interval=forecast.interval,
+                    columns=slice(len(columns), len(columns) + len(horizons)),
+                    horizons_days=horizons,
+                    cause=cause_of(outcome, family) if outcome.label is None else None,
+                    label=_label(outcome, model.labels),
+                )
+            )
+            columns.extend(Column(number, outcome, horizon) for horizon in horizons)
+    return Plan(tuple(forecasts), tuple(columns), tuple(parts))
+
+
+def _forecast(question: AnyQuestion, reach_days: float) -> Forecast:
+    """Refuse what this release cannot answer."""
+    if not isinstance(question, Forecast):
+        raise QuestionError("not answered by this release", where="kind", mend="it answers: forecast")
+    if question.evidence:
+        raise QuestionError("evidence is not given by this release", where="evidence", mend="ask without it")
+    if any(outcome.above is not None or outcome.below is not None for outcome in question.outcomes):
+        raise QuestionError(
+            "thresholds of values are not answered by this release",
+            where="outcomes",
+            mend="ask for codes or labels",
+        )
+    by_codes = any(outcome.label is None for outcome in question.outcomes)
+    if by_codes and max(question.horizons_days) > reach_days:
+        raise QuestionError(
+            "a horizon is farther than the model looks",
+            where="horizons_days",
+            mend=f"at most {reach_days:g} days",
+        )
+    return question
+
+
+def _label(outcome: Outcome, labels: tuple[str, ...]) -> int | None:
+    if outcome.label is None:
+        return None
+    if outcome.label not in labels:
+        raise QuestionError(
+            "the model was not trained for this label",
+            where="outcomes",
+            mend=f"labels: {', '.join(labels) or 'none'}",
+        )
+    return labels.index(outcome.label)
