@@ -1,4 +1,4 @@
-"""Invented patients whose lab foretells a diagnosis: event tables, timelines, and one trained model for all tests."""
+"""Invented patients whose lab foretells a diagnosis: event tables, timelines, and one trained model."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

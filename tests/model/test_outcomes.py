@@ -61,11 +61,12 @@ def test_a_parent_follows_no_later_than_its_child(
     followed = follow(packed, index, found.targets)
     codes = [data.vocabulary.codes[c] if c >= 0 else "" for c in found.targets.code]
     child, parent = codes.index("ICD10CM/N18.3"), codes.index("ICD10CM/N18")
-    of = lambda target: dict(
-        zip(followed.row[followed.target == target], followed.wait[followed.target == target], strict=True)
-    )  # noqa: E731, E501
-    assert of(child)
-    assert all(of(parent)[row] <= wait for row, wait in of(child).items())
+    waits = [
+        dict(zip(followed.row[followed.target == t], followed.wait[followed.target == t], strict=True))
+        for t in (child, parent)
+    ]
+    assert waits[0]
+    assert all(waits[1][row] <= wait for row, wait in waits[0].items())
 
 
 def test_instants_lie_before_the_next_moment_and_inside_observation(drawn: tuple[Packed, Index]) -> None:

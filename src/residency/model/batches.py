@@ -1,4 +1,4 @@
-"""In: packed timelines and a plan drawn from (seed, pass). Out: batches of windows with everything that is learned."""
+"""In: packed timelines and a plan drawn from (seed, pass). Out: batches, with everything that is learned."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Piece:
 
 
 def plan(data: Timelines, split: str, spec: ModelSpec, rng: np.random.Generator | None) -> list[Piece]:
-    """Cut the patients of a split into windows of at most `context` rows, and these into batches of like length.
+    """Cut the patients of a split into windows of at most `context` rows, and these into batches.
 
     Args:
         data: the timelines.
@@ -115,7 +115,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Following:
-    """Rows whose next moment is in the batch, which panel codes it holds, and their ranks (NaN where none)."""
+    """Rows whose next moment is in the batch, its panel codes, and their spread ranks (NaN where none)."""
 
     row: Int64[Tensor, " row"]
     present: Float32[Tensor, "row panel"]

@@ -1,4 +1,4 @@
-"""In: what a trained network says of tuning patients, and what came. Out: corrections, kept with the model."""
+"""In: what a trained network says of tuning patients, and what came. Out: corrections for the model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def hazard_factors(
 
 
 def label_line(logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"]) -> tuple[float, float]:
-    """Give the slope and intercept that make logits fit the labels best (Cox, 1958); none where there is one class."""
+    """Give the slope and intercept that make logits fit labels best (Cox, 1958); 1 and 0 of one class."""
     if len(value) == 0 or bool((value == value[0]).all()):
         return 1.0, 0.0
     x, y = logit.double(), value.double()
@@ -88,9 +88,9 @@ def label_line(logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"
         optimiser.zero_grad()
         fit = functional.binary_cross_entropy_with_logits(line[0] * x + line[1], y, reduction="sum")
         value_ = (fit + _PULL * ((line - none) ** 2).sum()) / len(y)
-        value_.backward()
+        value_.backward()  # type: ignore[no-untyped-call]
         return value_
 
-    optimiser.step(loss)
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     slope, intercept = (round(float(v), 6) for v in line.detach())
     return max(slope, 0.05), intercept

@@ -24,7 +24,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """How far a training is: the next batch, steps taken, the sums of the pass under way, and the curve so far."""
+    """How far a training is: the next batch, steps taken, the loss of the pass so far, the curve."""
 
     pass_number: int = 0
     batch: int = 0

@@ -1,4 +1,4 @@
-"""In: timelines and a sized spec. Out: a trained network; the plain loop, resumed from its last checkpoint."""
+"""In: timelines and a sized spec. Out: a trained network, by a plain loop that can be killed."""
 
 import math
 import time
@@ -125,7 +125,7 @@ class Training:
         self.network.train()
         loss = total(losses(self.network, self.given, batch))
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(self.network.parameters(), CLIP)
         if not bool(torch.isfinite(norm)) or not bool(torch.isfinite(loss)):
             raise TrainingError(

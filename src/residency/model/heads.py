@@ -1,4 +1,4 @@
-"""In: states of moments and time passed since. Out: log hazards, label logits, and what the next moment holds."""
+"""In: states of moments, time passed since. Out: log hazards, label logits, what the next moment holds."""
 
 from typing import Final
 

@@ -34,7 +34,8 @@ class Windows:
     @property
     def length(self) -> Int64[np.ndarray, " window"]:
         """Rows of each window."""
-        return 1 + self.high - self.low
+        length: np.ndarray = 1 + self.high - self.low
+        return length
 
     def take(self, index: Int64[np.ndarray, " chosen"]) -> "Windows":
         """Give some of the windows."""
@@ -59,7 +60,7 @@ def whole(packed: Packed, patient: Int64[np.ndarray, " window"]) -> Windows:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where values and codes lie in the embedding table: each code's own row, then a row a knot of valued codes.
+    """Where codes and values lie in the embedding table: a row a code, then a row a knot of valued codes.
 
     Attributes:
         value_row: first knot's row of each code; -1 for a code without values.
@@ -132,7 +133,7 @@ def rows_of(packed: Packed, windows: Windows) -> Rows:
 
 @dataclass(frozen=True)
 class Attached:
-    """Vectors of one kind of attachment (images, notes, variants), each with its row; absent is not there at all."""
+    """Vectors of one kind of attachment (images, notes, variants), each with its row; none where absent."""
 
     vector: Float32[Tensor, "attachment part"]
     row: Int64[Tensor, " attachment"]
@@ -172,7 +173,7 @@ class Inputs:
     def to(self, device: str) -> "Inputs":
         """Move every tensor to a device."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Inputs(**moved)
+        return Inputs(**moved)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class Reader:
         return rows, _tensors(rows, windows, (entry, weight, bag), panel)
 
     def _events(self, packed: Packed, windows: Windows, rows: Rows) -> "_Events":
-        """Give every event of the windows' patients up to the window's end, with the first row that knows of it."""
+        """Give the patients' events up to the windows' ends, each with the first row that knows of it."""
         begin = packed.moment_offset[windows.patient]
         moment = ranges(begin, windows.high - begin)
         window = np.repeat(np.arange(len(begin)), windows.high - begin)
@@ -253,7 +254,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Events:
-    """Events with their rank, first row, window, seconds since the patient's origin, and whether in the window."""
+    """Events: rank, first row, window, seconds since the patient's origin, and whether in the window."""
 
     code: np.ndarray
     rank: np.ndarray

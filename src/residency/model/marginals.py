@@ -1,4 +1,4 @@
-"""In: train patients' timelines. Out: which codes get hazards, over which intervals, and their marginal rates."""
+"""In: train patients' timelines. Out: which codes get hazards, over which intervals, at which rates."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -66,7 +66,7 @@ def hazard_loss(
 ) -> Float32[Tensor, ""]:
     """Negative log-likelihood of piecewise-constant hazards, a mean over heads and index rows.
 
-    Event terms are exact; the exposure of sampled targets stands for all, so the expectation is the dense loss.
+    Event terms are exact; the exposure of sampled targets stands for all: on average it is the dense loss.
     """
     mixed = head.mixed(z)
     log_rate = head.cells(mixed, truth.row, truth.target, truth.interval)
@@ -92,7 +92,7 @@ def label_loss(
 def next_loss(
     said: tuple[Tensor, Tensor], present: Float32[Tensor, "row panel"], rank: Float32[Tensor, "row panel"]
 ) -> Float32[Tensor, ""]:
-    """Cross-entropy of which codes come at the next moment, and squared error of the ranks of those that do."""
+    """Cross-entropy of which codes come at the next moment, and squared error of their ranks."""
     logits, guess = said
     presence = functional.binary_cross_entropy_with_logits(logits, present)
     valued = present * ~torch.isnan(rank)
@@ -101,7 +101,7 @@ def next_loss(
 
 
 def bootstrap(subject: Int64[np.ndarray, " patient"], seed: int) -> Float32[np.ndarray, "patient head"]:
-    """Give each patient's Poisson(1) weight for each head: the bootstrap, by a hash, so the same wherever it is asked.
+    """Give each patient's Poisson(1) weight for each head: the bootstrap, by a hash of the patient.
 
     Example:
         >>> bootstrap(np.array([7, 7]), seed=0).std(axis=0).tolist()

@@ -1,4 +1,4 @@
-"""In: a folder that training made. Out: the model, frozen: states, hazards and label probabilities of patients."""
+"""In: a folder that training made. Out: the frozen model: states, hazards and label probabilities."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -161,7 +161,7 @@ class Model:
         elapsed_days: Float32[np.ndarray, " index"],
         targets: Int64[np.ndarray, " target"],
     ) -> Float32[np.ndarray, "index head target interval"]:
-        """Give calibrated hazards per day of each target's next occurrence, with time counted from the instant.
+        """Give calibrated hazards per day of each target's next occurrence, counted from the instant.
 
         Args:
             states: from `encode`.

@@ -147,7 +147,8 @@ def _final_time(packed: Packed) -> Int64[np.ndarray, " patient"]:
     n = np.diff(packed.observation_offset)
     ends = np.full(packed.n_patients, STATIC, np.int64)
     ends[n > 0] = packed.observation_end[packed.observation_offset[1:][n > 0] - 1]
-    return np.maximum(ends, last_moment)
+    final: np.ndarray = np.maximum(ends, last_moment)
+    return final
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,7 @@ def follow(packed: Packed, index: Index, targets: Targets) -> Followed:
     """Find the first occurrence of every target after each instant, exactly.
 
     Each occurrence is the next one for the instants from the occurrence before it up to itself, so one sorted
-    search finds all. An occurrence that had happened before the instant but was not yet known is no target: the
-    patient is not counted as without it afterwards either.
+    search finds all. Time runs on what was known: an occurrence counts when it became available.
     """
     found = occurrences(packed, targets.link_offset, targets.link, len(targets))
     start = packed.moment_offset[found.patient]
@@ -213,14 +213,16 @@ def exposure(
     held = at != ABSENT
     free[followed.row[held], at[held]] = followed.wait[held]
     inside = np.clip(free[..., None] - edges[:-1], 0, np.diff(edges))
-    return (inside / DAY).astype(np.float32)
+    days: np.ndarray = (inside / DAY).astype(np.float32)
+    return days
 
 
 def interval_of(
     wait: Int64[np.ndarray, " next"], edges: Int64[np.ndarray, " edge"]
 ) -> Int64[np.ndarray, " next"]:
     """Give the interval that each wait ends in; one past the last where it is longer."""
-    return np.searchsorted(edges[1:], wait, "left").astype(np.int64)
+    interval: np.ndarray = np.searchsorted(edges[1:], wait, "left")
+    return interval.astype(np.int64)
 
 
 @dataclass(frozen=True)

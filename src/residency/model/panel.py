@@ -1,7 +1,7 @@
-"""In: a patient's events so far. Out: the record's standing state at each moment: last value, age, change, count.
+"""In: a patient's events so far. Out: the standing state at each moment: last values, ages, changes, counts.
 
-What a clinician sees on the chart's first page: of each much-used code, its last known value, how long ago that
-was, how it moved, and how often it was taken. Only what lies at or before a moment enters its state.
+What a clinician sees on the chart's first page: of each much-used code, its last known value, how long ago
+that was, how it moved, and how often it was taken. Only what lies at or before a moment enters its state.
 """
 
 from dataclasses import dataclass

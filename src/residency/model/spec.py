@@ -34,7 +34,7 @@ class ModelSpec:
     """How large a model to train, and for how long.
 
     Attributes:
-        size: the dial: `tiny`, `small`, `base`, `large`, `huge`; `auto` takes it from the number of train events.
+        size: the dial: `tiny`, `small`, `base`, `large`, `huge`; `auto` looks at the number of train events.
         passes: how often training sees each train patient; 0 takes the size's own, more on few patients.
         context: moments that a moment attends to, itself and the patient's first included.
         min_patients: train patients that a code needs for a hazard of its own.
@@ -86,5 +86,5 @@ class ModelSpec:
 
     @property
     def autocast(self) -> bool:
-        """Whether to multiply in bfloat16: on a GPU only; without AMX a processor is four times slower in it."""
+        """Whether to multiply in bfloat16: on a GPU only; a processor without AMX is slower in it."""
         return self.device == "cuda"

@@ -128,7 +128,7 @@ def _write(step: Step, given: Setup, network: Network, calibration: Calibration,
     vocabulary, found = given.data.vocabulary, given.marginals
     layout = given.collator.reader.layout
     settings = settings_of(given.spec, given.data.labels, layout.panel, found.targets.edges_days)
-    weights = dict(network.named_parameters())
+    weights: dict[str, torch.Tensor] = dict(network.named_parameters())
     step.file(WEIGHTS_FILE, make=lambda path: write_tensors(path, weights, {"format": "pt"}))
     step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
     step.file(VOCABULARY_FILE, make=vocabulary.write_codes)

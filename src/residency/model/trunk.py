@@ -41,8 +41,8 @@ class Layer(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, context: int) -> Tensor:
     """Attend to the last `context` rows, itself included, and always to the first.
 
-    All three are [window, head, row, part]. Long records go in blocks of queries, so that work grows with their
-    length, not its square; what a row sees is the same whatever follows it.
+    All three are [window, head, row, part]. Long records go in blocks of queries, so that work grows with
+    their length, not its square; what a row sees is the same whatever follows it.
     """
     rows = query.shape[2]
     if rows <= context:
