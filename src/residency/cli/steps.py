@@ -110,7 +110,7 @@ def train(
     close(manifest, as_json=as_json)
 
 
-def validate(
+def validate(  # noqa: PLR0913 - two kinds of scores, and what they are held against
     out: Out,
     tasks: Annotated[Path, typer.Option(help="Folder of task files, in TOML.")],
     timelines: Annotated[Path, typer.Option(help="Folder that build made.")],
