@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from residency.contract.errors import InputError
 from residency.contract.questions import Answer, AnyQuestion
 from residency.reasoning import Answers, Index, ask
 from residency.release import Release
@@ -74,8 +75,13 @@ class Bedside:
             questions: what is asked.
             times: of the caller's clock, naive.
             items: what may be answered.
+
+        Raises:
+            InputError: the policy lets none of the events through.
         """
         veiled = self.veil.over(patient.events)
+        if not veiled.events.num_rows:
+            raise InputError("no event is left once the release's de-identification has been applied")
         packed = pack(veiled.events, self.release.model.vocabulary)
         as_of = np.array([_microseconds(time + veiled.shift) for time in times], dtype=np.int64)
         index = Index(np.zeros(len(times), dtype=np.int64), as_of)

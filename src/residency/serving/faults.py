@@ -74,7 +74,7 @@ async def _theirs(request: Request, error: Exception) -> JSONResponse:
 
 
 class LastDoor:
-    """Turns what nobody foresaw into a 500 without text; the log gets the kind of error and the line, no message."""
+    """Turns what nobody foresaw into a 500 without text; the log gets the kind of error and the line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -26,7 +26,7 @@ _NO_VALUE: Final = "\x00"
 
 
 class MedsRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One MEDS event, with the columns that the standard allows; columns that we do not know are left alone."""
+    """One MEDS event, with the columns that the standard allows; others are left alone."""
 
     subject_id: int | str
     code: str

@@ -8,7 +8,7 @@ from residency.contract.questions import AnyQuestion, Forecast, Occurrence, Outc
 from residency.reasoning import Examined
 from residency.release.allow_list import Allowed, AllowList, ExaminedTask
 from residency.serving.grants import Grant
-from residency.serving.wire import PatientContext
+from residency.serving.wire import PatientContext, is_given
 
 
 def granted(allow_list: AllowList, grant: Grant) -> tuple[Allowed, ...]:
@@ -39,7 +39,7 @@ def questions_of(context: PatientContext, items: Sequence[Allowed]) -> tuple[Any
     Raises:
         QuestionError: the question cannot be read.
     """
-    if context.question is not None:
+    if is_given(context.question):
         return (read_question(bytes(context.question)),)
     asked: defaultdict[tuple[Occurrence, tuple[float, ...]], list[Outcome]] = defaultdict(list)
     for item in items:

@@ -1,4 +1,4 @@
-"""In: a caller's key and a question about a patient. Out: the answer in the caller's terms, and an audit row."""
+"""In: a caller's key and a question about a patient. Out: the answer in their terms, and an audit row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,15 +195,13 @@ class Service:
             return Patient(subject_id, self._panel_for(grant).events_of(_number(subject_id)))
         zone = self.panel.zone if self.panel is not None else ""
         if source == "fhir":
-            assert context.fhir is not None  # noqa: S101 - `source` says so
             events = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
         else:
-            assert context.meds is not None  # noqa: S101 - `source` says so
             events = events_of_meds(bytes(context.meds), units)
         return Patient(str(events.column("subject_id")[0].as_py()), events)
 
     def _times(self, context: PatientContext) -> tuple[datetime, ...]:
-        """Give the times that are asked about, by the records' wall clock; now, where the request does not say."""
+        """Give the times that are asked about, by the records' clock; now, where the request does not say."""
         return tuple(self._wall(time) for time in context.times or [context.as_of or self.clock()])
 
     def _wall(self, time: datetime) -> datetime:

@@ -26,12 +26,12 @@ class PatientContext(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         question: of the contract; all that the release was examined for where absent.
     """
 
-    fhir: Raw | None = None
-    meds: Raw | None = None
+    fhir: Raw = Raw()
+    meds: Raw = Raw()
     subject_id: str | int | None = None
     as_of: datetime | None = None
     times: Annotated[list[datetime], msgspec.Meta(max_length=60)] = []
-    question: Raw | None = None
+    question: Raw = Raw()
 
     @property
     def source(self) -> str:
@@ -40,12 +40,18 @@ class PatientContext(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Raises:
             InputError: none of them, or more than one.
         """
-        given = [name for name in ("fhir", "meds", "subject_id") if getattr(self, name) is not None]
+        given = [name for name in ("fhir", "meds") if is_given(getattr(self, name))]
+        given += ["subject_id"] if self.subject_id is not None else []
         if len(given) != 1:
             raise InputError(
                 "a patient is given as one of fhir, meds and subject_id", where="patient_context"
             )
         return given[0]
+
+
+def is_given(part: Raw) -> bool:
+    """Say whether a part of a request is there, and not null."""
+    return bytes(part) not in (b"", b"null")
 
 
 class JsonSchema(Struct, frozen=True):

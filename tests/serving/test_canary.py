@@ -1,0 +1,84 @@
+"""What identifies a patient goes in, and is found nowhere afterwards: in no error, log, audit or file."""
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+CANARIES = ("Zebedee", "Quillfeather", "CANARY-77-1234", "555-0199", "1941-11-23")
+AS_OF = "2022-06-01T00:00:00"
+
+
+def _marked(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Put a name, a number, a telephone and a birth date into one patient's Bundle."""
+    marked = copy.deepcopy(bundle)
+    patient = marked["entry"][0]["resource"]
+    patient |= {
+        "id": "CANARY-77-1234",
+        "name": [{"family": "Quillfeather", "given": ["Zebedee"]}],
+        "telecom": [{"system": "phone", "value": "555-0199"}],
+        "birthDate": "1941-11-23",
+    }
+    for entry in marked["entry"][1:]:
+        entry["resource"]["subject"] = {
+            "reference": "Patient/CANARY-77-1234",
+            "display": "Zebedee Quillfeather",
+        }
+        entry["resource"]["note"] = [{"text": "Zebedee Quillfeather called from 555-0199"}]
+    return marked
+
+
+def _bodies(world: Any) -> list[bytes | dict[str, Any]]:
+    whole = _marked(world.bundles[3])
+    broken = copy.deepcopy(whole)
+    broken["entry"][1]["resource"]["effectiveDateTime"] = "Zebedee"
+    wrong_type = copy.deepcopy(whole)
+    wrong_type["entry"][1]["resource"]["valueQuantity"] = {"value": "Quillfeather"}
+    return [
+        {"fhir": whole, "as_of": AS_OF},
+        {"fhir": broken, "as_of": AS_OF},
+        {"fhir": wrong_type, "as_of": AS_OF},
+        {"fhir": whole, "as_of": "Zebedee"},
+        {"fhir": whole, "question": {"kind": "forecast", "outcomes": [{"name": "Zebedee", "codes": "x"}]}},
+        {"fhir": whole, "question": {"kind": "draft", "document": "Zebedee"}},
+        {"meds": [{"subject_id": "CANARY-77-1234", "code": "Zebedee", "time": "1941-11-23T00:00:00"}]},
+        {"meds": [{"subject_id": "CANARY-77-1234", "code": "LOINC/2345-7", "numeric_value": "Quillfeather"}]},
+        {"subject_id": "CANARY-77-1234"},
+        b'{"fhir": {"name": "Zebedee Quillfeather"',
+    ]  # fmt: skip
+
+
+def test_what_identifies_a_patient_is_found_nowhere_afterwards(
+    client: TestClient,
+    world: Any,
+    audit: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpx2", "httpcore", "httpcore2"):  # the test's own client
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for body in _bodies(world):
+        sent = {"content": body} if isinstance(body, bytes) else {"json": body}
+        ours = client.post("/residency/v1/ask", **sent)  # type: ignore[arg-type]
+        chat = {"model": "residency", "messages": [], "patient_context": body}
+        theirs = client.post(
+            "/openai/v1/chat/completions", **(sent if isinstance(body, bytes) else {"json": chat})
+        )  # type: ignore[arg-type]
+        for answer in (ours, theirs):
+            assert answer.status_code in (200, 422)
+            assert not any(canary in answer.text for canary in CANARIES)
+    client.get("/residency/v1/patients/CANARY-77-1234/events")
+    client.get("/residency/v1/Zebedee?name=Quillfeather")
+    printed = "".join(capfd.readouterr())
+    assert not any(canary in caplog.text + printed for canary in CANARIES)
+    assert "/residency/v1/ask 200" in caplog.text
+    for path in [*tmp_path.rglob("*"), audit]:
+        if path.is_file():
+            assert not any(canary.encode() in path.read_bytes() for canary in CANARIES)
