@@ -1,0 +1,212 @@
+"""In: a person and their chance. Out: their whole chart as FHIR NDJSON, by resource type."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from msgspec import Raw
+
+from residency.simulation.contacts import MINUTE, Contacts, Person, contacts
+from residency.simulation.diagnoses import Diagnosed, diagnose
+from residency.simulation.identities import patient, patient_id
+from residency.simulation.measurements import DIASTOLIC, SYSTOLIC, Measured, measure, sheet
+from residency.simulation.medicine import Site, hospital
+from residency.simulation.resources import (
+    Component,
+    Condition,
+    Dosage,
+    Encounter,
+    MedicationAdministration,
+    MedicationRequest,
+    Observation,
+    Period,
+    Procedure,
+    Quantity,
+    Resource,
+    concept,
+    raw,
+    reference,
+)
+from residency.simulation.treatments import Treated, treat
+
+DAY_SECONDS: Final = 86_400
+_CLASSES: Final = (("AMB", "ambulatory"), ("EMER", "emergency"), ("IMP", "inpatient encounter"))
+_SMOKING: Final = (("266919005", "Never smoker"), ("8517006", "Former smoker"), ("449868002", "Current every day smoker"))
+
+
+@dataclass(frozen=True)
+class Written:
+    """Parts of resources that are the same for everybody at a site."""
+
+    labs: tuple[Raw, ...]
+    units: tuple[str, ...]
+    factor: Float64[np.ndarray, " lab"]
+    offset: Float64[np.ndarray, " lab"]
+    digits: tuple[int, ...]
+    conditions: tuple[Raw, ...]
+    drugs: tuple[Raw, ...]
+    procedures: tuple[Raw, ...]
+    classes: tuple[Raw, ...]
+    pressure: Raw
+    smoking: Raw
+    smokes: tuple[Raw, ...]
+    confirmed: Raw
+
+
+@cache
+def written(site: Site) -> Written:
+    """Write what a site writes often."""
+    found = hospital()
+    act = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+    status = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+    labs = found.lab
+    return Written(
+        labs=tuple(concept("LOINC", one.code, one.display) for one in labs),
+        units=tuple((one.si or one.unit) if site.si else one.unit for one in labs),
+        factor=np.array([one.factor if site.si else 1.0 for one in labs]),
+        offset=np.array([one.offset if site.si else 0.0 for one in labs]),
+        digits=tuple(one.si_digits if site.si else one.digits for one in labs),
+        conditions=tuple(
+            concept("ICD10CM", one.icd, one.icd_display) if site.icd else concept("SNOMED", one.snomed, one.snomed_display)
+            for one in found.condition
+        ),
+        drugs=tuple(concept("RXNORM", one.code, one.display) for one in found.drug),
+        procedures=tuple(concept("SNOMED", one.code, one.display) for one in found.procedure),
+        classes=tuple(raw({"system": act, "code": code, "display": display}) for code, display in _CLASSES),
+        pressure=concept("LOINC", "85354-9", "Blood pressure panel with all children optional"),
+        smoking=concept("LOINC", "72166-2", "Tobacco smoking status"),
+        smokes=tuple(concept("SNOMED", code, display) for code, display in _SMOKING),
+        confirmed=raw({"coding": [{"system": status, "code": "confirmed"}]}),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What writing one chart needs at hand."""
+
+    person: Person
+    contacts: Contacts
+    parts: Written
+    id: str
+    subject: Raw
+    visits: tuple[Raw, ...]
+
+    def times(self, day: Float64[np.ndarray, " row"]) -> list[str]:
+        """Spell times, to the second, with the site's offset."""
+        seconds = np.round((day + self.person.entry_day) * DAY_SECONDS).astype("datetime64[s]")
+        return [f"{text}{self.person.site.utc_offset}" for text in np.datetime_as_string(seconds).tolist()]
+
+    def visit(self, contact: Int64[np.ndarray, " row"]) -> list[Raw]:
+        """Give references to the visits of contacts."""
+        return [self.visits[i] for i in self.contacts.visit[contact].tolist()]
+
+
+def chart(person: Person, rng: np.random.Generator) -> Iterator[Resource]:
+    """Draw and write everything that the hospital holds of a person."""
+    seen = contacts(person, rng)
+    identity = patient_id(person)
+    visits = tuple(reference("Encounter", f"{identity}-e{i}") for i in range(len(seen.kind)))
+    desk = Desk(person, seen, written(person.site), identity, reference("Patient", identity), visits)
+    diagnosed = diagnose(person, seen, rng)
+    treated = treat(person, seen, diagnosed, rng)
+    measured = measure(person, seen, rng)
+    deceased = None
+    if person.death <= person.until:
+        last = max(person.death, float(seen.day.max()) + 60 * MINUTE)
+        deceased = desk.times(np.array([last]))[0]
+    yield patient(person, deceased, rng)
+    yield from _encounters(desk)
+    yield from _conditions(desk, diagnosed)
+    yield from _observations(desk, measured)
+    yield from _smoking(desk, rng)
+    yield from _drugs(desk, treated)
+    yield from _procedures(desk, treated)
+
+
+def _encounters(desk: Desk) -> Iterator[Encounter]:
+    seen = desk.contacts
+    spans = zip(seen.kind.tolist(), desk.times(seen.start), desk.times(seen.end), strict=True)
+    for i, (kind, start, end) in enumerate(spans):
+        yield Encounter(f"{desk.id}-e{i}", "finished", desk.parts.classes[kind], desk.subject, Period(start, end))
+
+
+def _conditions(desk: Desk, diagnosed: Diagnosed) -> Iterator[Condition]:
+    known = ~np.isnan(diagnosed.onset)
+    onset = np.full(len(known), None, object)
+    onset[known] = [text[:10] for text in desk.times(diagnosed.onset[known])]
+    rows = zip(
+        diagnosed.condition.tolist(), desk.visit(diagnosed.contact),
+        desk.times(desk.contacts.day[diagnosed.contact]), onset.tolist(), strict=True,
+    )  # fmt: skip
+    parts = desk.parts
+    for i, (which, visit, time, begun) in enumerate(rows):
+        code = parts.conditions[which]
+        yield Condition(f"{desk.id}-c{i}", parts.confirmed, code, desk.subject, visit, time, begun)
+
+
+def _observations(desk: Desk, measured: Measured) -> Iterator[Observation]:
+    parts, index = desk.parts, sheet().index
+    systolic, diastolic = index[SYSTOLIC], index[DIASTOLIC]
+    value = measured.value * parts.factor[measured.lab] + parts.offset[measured.lab]
+    rows = zip(
+        measured.lab.tolist(), value.tolist(), measured.diastolic.tolist(), desk.visit(measured.contact),
+        desk.times(measured.day), desk.times(measured.issued), strict=True,
+    )  # fmt: skip
+    for i, (lab, number, low, visit, time, issued) in enumerate(rows):
+        of = Observation(f"{desk.id}-o{i}", "final", parts.labs[lab], desk.subject, visit, time, issued)
+        if lab == systolic:
+            of.code = parts.pressure
+            of.component = [_component(parts, systolic, number), _component(parts, diastolic, low)]
+        else:
+            of.value_quantity = _quantity(parts, lab, number)
+        yield of
+
+
+def _component(parts: Written, lab: int, number: float) -> Component:
+    return Component(parts.labs[lab], _quantity(parts, lab, number))
+
+
+def _quantity(parts: Written, lab: int, number: float) -> Quantity:
+    """Round as the site's laboratory does, never down to nothing."""
+    digits = parts.digits[lab]
+    value = max(round(number, digits), 10.0**-digits)
+    return Quantity(value, parts.units[lab], parts.units[lab])
+
+
+def _smoking(desk: Desk, rng: np.random.Generator) -> Iterator[Observation]:
+    """Write the smoking status at the first contact, and again now and then."""
+    asked = rng.random(len(desk.contacts.day)) < 0.08
+    asked[0] = True
+    contact = np.flatnonzero(asked)
+    answer = desk.parts.smokes[2 if desk.person.smoker else 1 if desk.person.former else 0]
+    times = desk.times(desk.contacts.day[contact] - 12 * MINUTE)
+    for i, (visit, time) in enumerate(zip(desk.visit(contact), times, strict=True)):
+        yield Observation(
+            f"{desk.id}-s{i}", "final", desk.parts.smoking, desk.subject, visit, time, time,
+            value_codeable_concept=answer,
+        )  # fmt: skip
+
+
+def _drugs(desk: Desk, treated: Treated) -> Iterator[Resource]:
+    parts, drugs, day = desk.parts, hospital().drug, desk.contacts.day
+    contact, which = treated.ordered.T
+    rows = zip(which.tolist(), desk.visit(contact), desk.times(day[contact] + 5 * MINUTE), strict=True)
+    for i, (drug, visit, time) in enumerate(rows):
+        code = parts.drugs[drug]
+        yield MedicationRequest(f"{desk.id}-m{i}", "active", "order", code, desk.subject, visit, time)
+    contact, which = treated.given.T
+    rows = zip(which.tolist(), desk.visit(contact), desk.times(day[contact] + 90 * MINUTE), strict=True)
+    for i, (drug, visit, time) in enumerate(rows):
+        dose = Dosage(Quantity(drugs[drug].dose, drugs[drug].unit, drugs[drug].unit))
+        code = parts.drugs[drug]
+        yield MedicationAdministration(f"{desk.id}-a{i}", "completed", code, desk.subject, visit, time, dose)
+
+
+def _procedures(desk: Desk, treated: Treated) -> Iterator[Procedure]:
+    contact, which = treated.done.T
+    times = desk.times(desk.contacts.day[contact] + 10 * MINUTE)
+    for i, (done, visit, time) in enumerate(zip(which.tolist(), desk.visit(contact), times, strict=True)):
+        yield Procedure(f"{desk.id}-p{i}", "completed", desk.parts.procedures[done], desk.subject, visit, time)
