@@ -34,7 +34,11 @@ from residency.simulation.treatments import Treated, treat
 
 DAY_SECONDS: Final = 86_400
 _CLASSES: Final = (("AMB", "ambulatory"), ("EMER", "emergency"), ("IMP", "inpatient encounter"))
-_SMOKING: Final = (("266919005", "Never smoker"), ("8517006", "Former smoker"), ("449868002", "Current every day smoker"))
+_SMOKING: Final = (
+    ("266919005", "Never smoker"),
+    ("8517006", "Former smoker"),
+    ("449868002", "Current every day smoker"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ def written(site: Site) -> Written:
         offset=np.array([one.offset if site.si else 0.0 for one in labs]),
         digits=tuple(one.si_digits if site.si else one.digits for one in labs),
         conditions=tuple(
-            concept("ICD10CM", one.icd, one.icd_display) if site.icd else concept("SNOMED", one.snomed, one.snomed_display)
+            concept("ICD10CM", one.icd, one.icd_display)
+            if site.icd
+            else concept("SNOMED", one.snomed, one.snomed_display)
             for one in found.condition
         ),
         drugs=tuple(concept("RXNORM", one.code, one.display) for one in found.drug),
@@ -130,7 +136,9 @@ def _encounters(desk: Desk) -> Iterator[Encounter]:
     seen = desk.contacts
     spans = zip(seen.kind.tolist(), desk.times(seen.start), desk.times(seen.end), strict=True)
     for i, (kind, start, end) in enumerate(spans):
-        yield Encounter(f"{desk.id}-e{i}", "finished", desk.parts.classes[kind], desk.subject, Period(start, end))
+        yield Encounter(
+            f"{desk.id}-e{i}", "finished", desk.parts.classes[kind], desk.subject, Period(start, end)
+        )
 
 
 def _conditions(desk: Desk, diagnosed: Diagnosed) -> Iterator[Condition]:
@@ -209,4 +217,6 @@ def _procedures(desk: Desk, treated: Treated) -> Iterator[Procedure]:
     contact, which = treated.done.T
     times = desk.times(desk.contacts.day[contact] + 10 * MINUTE)
     for i, (done, visit, time) in enumerate(zip(which.tolist(), desk.visit(contact), times, strict=True)):
-        yield Procedure(f"{desk.id}-p{i}", "completed", desk.parts.procedures[done], desk.subject, visit, time)
+        yield Procedure(
+            f"{desk.id}-p{i}", "completed", desk.parts.procedures[done], desk.subject, visit, time
+        )

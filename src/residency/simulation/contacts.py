@@ -1,6 +1,6 @@
-"""In: one person's course. Out: when they were seen, and how: visits by day, emergencies, stays with their days.
+"""In: one person's course. Out: when they were seen, and how: visits, emergencies, days of stays.
 
-The sicker are seen more often, before their diagnosis too. Times are days from entry, on the hospital's clock.
+The sicker are seen more often, before their diagnosis too. Times are days from entry.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ class Person:
 
     def hidden(self, day: Float64[np.ndarray, " moment"]) -> Bool[np.ndarray, "moment disease"]:
         """Say which diseases have begun and are not found."""
-        return (self.onset <= day[:, None]) & (day[:, None] < self.diagnosis)
+        hidden: np.ndarray = (self.onset <= day[:, None]) & (day[:, None] < self.diagnosis)
+        return hidden
 
     def known(self, day: Float64[np.ndarray, " moment"]) -> Bool[np.ndarray, "moment disease"]:
         """Say which diseases are found."""
@@ -106,7 +107,9 @@ def contacts(person: Person, rng: np.random.Generator) -> Contacts:
     middle = quarter + QUARTER_DAYS / 2
     hidden, known = person.hidden(middle), person.known(middle)
     tables = hospital().disease
-    more = hidden @ [one.visits.preclinical for one in tables] + known @ [one.visits.diagnosed for one in tables]
+    more = hidden @ [one.visits.preclinical for one in tables] + known @ [
+        one.visits.diagnosed for one in tables
+    ]
     stays = (known + 0.3 * hidden) @ [one.stays for one in tables]
     age = person.age + middle / _YEAR
     usual = person.site.visits * (0.4 + age / 100)
@@ -126,7 +129,9 @@ def contacts(person: Person, rng: np.random.Generator) -> Contacts:
 
 
 def _draw(
-    quarter: Float64[np.ndarray, " quarter"], per_year: Float64[np.ndarray, " quarter"], rng: np.random.Generator
+    quarter: Float64[np.ndarray, " quarter"],
+    per_year: Float64[np.ndarray, " quarter"],
+    rng: np.random.Generator,
 ) -> Float64[np.ndarray, " moment"]:
     n = rng.poisson(per_year * (QUARTER_DAYS / _YEAR))
     day = np.repeat(quarter, n) + rng.random(int(n.sum())) * QUARTER_DAYS
@@ -135,7 +140,9 @@ def _draw(
 
 
 def _days(
-    start: Float64[np.ndarray, " visit"], last: Float64[np.ndarray, " visit"], kind: Int64[np.ndarray, " visit"]
+    start: Float64[np.ndarray, " visit"],
+    last: Float64[np.ndarray, " visit"],
+    kind: Int64[np.ndarray, " visit"],
 ) -> Contacts:
     n = np.where(kind == STAY, np.floor(last - start).astype(np.int64) + 1, 1)
     visit = np.repeat(np.arange(len(start)), n)

@@ -1,4 +1,4 @@
-"""In: people and rates. Out: when each disease began and was found, and when they died, in continuous time."""
+"""In: people and rates. Out: when each disease began and was found, and when they died, to the instant."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,9 @@ class _Clocks:
     rang: Float64[np.ndarray, "patient clock"]
 
     def has(self, n: int) -> Bool[np.ndarray, "patient disease"]:
-        return np.isfinite(self.rang[:, :n])
+        """Say which of the first `n` clocks have rung."""
+        has: np.ndarray = np.isfinite(self.rang[:, :n])
+        return has
 
 
 def course(people: People, spec: HospitalSpec) -> Course:
@@ -82,13 +84,14 @@ def _speeds(
     onset = rates.onset[:, year] * _product(has, ratio.onset) * ~has
     diagnosis = ratio.diagnosis * (has & ~found)
     death = rates.death[:, year, None] * _product(has, ratio.death[:, None])
-    return np.concatenate([onset, diagnosis, death], axis=1) * alive
+    speed: np.ndarray = np.concatenate([onset, diagnosis, death], axis=1) * alive
+    return speed
 
 
 def _product(
     has: Bool[np.ndarray, "patient disease"], ratio: Float64[np.ndarray, "disease to"]
 ) -> Float64[np.ndarray, "patient to"]:
-    """Multiply the factors of the diseases that each patient has; the same sum order for any number of patients."""
+    """Multiply the factors of the diseases that each patient has."""
     total = np.zeros((len(has), ratio.shape[1]))
     for one in range(has.shape[1]):
         total += has[:, one, None] * ratio[one]

@@ -65,7 +65,7 @@ def condition_index(icd: str) -> int:
 
 
 def diagnose(person: Person, contacts: Contacts, rng: np.random.Generator) -> Diagnosed:
-    """Draw what is written down: lasting conditions, passing ones, complaints of hidden illness, and the diseases."""
+    """Draw what is written: lasting and passing conditions, complaints of hidden illness, and the diseases."""
     known = _lasting(person, rng)
     parts = [_again(contacts, known, rng), _passing(contacts, rng)]
     for one in range(len(person.onset)):
@@ -125,7 +125,7 @@ def _signs(person: Person, contacts: Contacts, one: int, rng: np.random.Generato
 
 
 def _disease(person: Person, contacts: Contacts, one: int, rng: np.random.Generator) -> _Part:
-    """Write a disease at its diagnosis, or at the first visit where it was found elsewhere, and again later."""
+    """Write a disease at its diagnosis, or at the first visit if found elsewhere, and again later."""
     disease = hospital().disease[one]
     codes = np.array([condition_index(code) for code in disease.codes])
     which = np.searchsorted(np.cumsum(disease.weights), rng.random(len(contacts.day)), side="right")

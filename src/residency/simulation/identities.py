@@ -9,14 +9,27 @@ from residency.simulation.contacts import Person
 from residency.simulation.resources import OMB, US_CORE_RACE, Patient, raw, reference
 
 _GIVEN: Final = {
-    True: "James Robert John Michael David William Thomas Carlos Ahmed Wei Jonas Lukas Peter Paul Samuel Omar".split(),
-    False: "Mary Patricia Linda Susan Karen Nancy Maria Fatima Mei Anna Lena Julia Ruth Grace Alice Ingrid".split(),
+    True: [
+        "James",
+        "Robert",
+        "John",
+        "Michael",
+        "David",
+        "William",
+        "Carlos",
+        "Ahmed",
+        "Wei",
+        "Jonas",
+        "Omar",
+    ],
+    False: ["Mary", "Patricia", "Linda", "Susan", "Maria", "Fatima", "Mei", "Anna", "Lena", "Ruth", "Ingrid"],
 }
 _FAMILY: Final = (
-    "Smith Johnson Brown Garcia Miller Davis Martinez Lopez Wilson Moore Schmidt Fischer Weber Meyer Wagner Becker"
-    " Nguyen Kim Patel Khan Yilmaz Kowalski Rossi Novak"
-).split()
-_STREETS: Final = "Oak Maple Harbour Mill Church Station Garden Bridge Meadow Hill".split()
+    *("Smith", "Johnson", "Brown", "Garcia", "Miller", "Davis", "Martinez", "Lopez", "Wilson", "Moore"),
+    *("Schmidt", "Fischer", "Weber", "Meyer", "Wagner", "Becker", "Nguyen", "Kim", "Patel", "Khan"),
+    *("Yilmaz", "Kowalski", "Rossi", "Novak"),
+)
+_STREETS: Final = ("Oak", "Maple", "Harbour", "Mill", "Church", "Station", "Garden", "Bridge", "Hill")
 _RACES: Final = (
     ("2106-3", "White", 0.76),
     ("2054-5", "Black or African American", 0.12),
@@ -44,11 +57,15 @@ def patient(person: Person, deceased: str | None, rng: np.random.Generator) -> P
     family = _FAMILY[int(pick[1] * len(_FAMILY))]
     return Patient(
         id=patient_id(person),
-        identifier=raw([{"type": {"coding": [{"code": "MR"}]}, "system": f"urn:{person.site.name}", "value": number}]),
+        identifier=raw(
+            [{"type": {"coding": [{"code": "MR"}]}, "system": f"urn:{person.site.name}", "value": number}]
+        ),
         name=raw([{"use": "official", "family": family, "given": [given[int(pick[0] * len(given))]]}]),
         gender="male" if person.male else "female",
         birth_date=born.isoformat(),
-        address=raw([{"line": [street], "postalCode": person.site.zips[int(pick[4] * len(person.site.zips))]}]),
+        address=raw(
+            [{"line": [street], "postalCode": person.site.zips[int(pick[4] * len(person.site.zips))]}]
+        ),
         extension=raw([_race(pick[5])]),
         managing_organization=organization,
         deceased_date_time=deceased,

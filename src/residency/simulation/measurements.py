@@ -125,7 +125,7 @@ def shift(
     since_diagnosis: Float64[np.ndarray, " contact"],
     marker: tuple[float, float, float, float],
 ) -> Float64[np.ndarray, " contact"]:
-    """Say how far a disease has moved a value: it drifts until the diagnosis, then treatment takes part of it back.
+    """Say how far a disease has moved a value: it drifts until the diagnosis, then treatment takes part back.
 
     Args:
         since_onset: days.
@@ -156,6 +156,5 @@ def _taken(person: Person, contacts: Contacts, rng: np.random.Generator) -> Bool
     found = np.abs(contacts.day[:, None] - person.diagnosis) < MINUTE
     chance = np.maximum(chance, found @ table.asked)
     panel = rng.random(chance.shape) < chance
-    return panel[:, table.panel_of] & (rng.random((len(kind), len(table.labs))) < 0.93)
-
-
+    taken: np.ndarray = panel[:, table.panel_of] & (rng.random((len(kind), len(table.labs))) < 0.93)
+    return taken

@@ -1,4 +1,4 @@
-"""In: the package's TOML tables. Out: diseases, laboratory, codes and sites of the simulated hospital, checked."""
+"""In: the package's TOML tables. Out: diseases, laboratory, codes and sites, checked."""
 
 from dataclasses import field
 from functools import cache
@@ -27,7 +27,7 @@ class Rates:
 
 @spec
 class Marker:
-    """How a laboratory value moves: at onset, per year until diagnosis up to a limit; what stays after treatment."""
+    """How a value moves: at onset, per year until diagnosis up to a limit; what part stays when treated."""
 
     lab: str
     step: float
@@ -210,7 +210,9 @@ class Hospital:
         known = (
             {one.name for one in self.disease}
             | {one.name for one in self.panel}
-            | {one.code for one in (*self.lab, *self.drug, *self.procedure)}
+            | {lab.code for lab in self.lab}
+            | {drug.code for drug in self.drug}
+            | {procedure.code for procedure in self.procedure}
             | {one.icd for one in self.condition}
         )
         unknown = sorted(_named(self) - known)
@@ -235,7 +237,8 @@ def _named(hospital: Hospital) -> set[str]:
     for one in hospital.disease:
         found |= {*one.codes, *one.others, *one.panels}
         found |= {marker.lab for marker in one.marker}
-        found |= {part.code for part in (*one.sign, *one.drug, *one.procedure)}
+        found |= {sign.code for sign in one.sign} | {drug.code for drug in one.drug}
+        found |= {procedure.code for procedure in one.procedure}
     return found
 
 

@@ -1,4 +1,4 @@
-"""In: a seed and numbers of patients. Out: who they are: site, sex, birth, habits, and their share of chance."""
+"""In: a seed and numbers of patients. Out: who they are: site, sex, age, habits, and their chance."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -74,7 +74,17 @@ def people(spec: HospitalSpec, first: int, n: int) -> People:
     former = (~smoker) & (u[:, 5] < 0.35 + 0.05 * male)
     pressure = 1 / (1 + np.exp(-(-0.9 + 0.055 * (age - 57) + 0.09 * (bmi - 27))))
     return People(
-        number=number, north=u[:, 0] < SHARE_NORTH, entry_day=start + offset, age=age, male=male, smoker=smoker,
-        former=former, bmi=bmi, height=163 + 13 * male + 6.5 * z[:, 2], hypertension=u[:, 6] < pressure,
-        stay_days=np.minimum(e[:, -1] * 40 * 365.25, spec.days - offset - 0.001), clocks=e[:, :-1], lab=z[:, 3:],
-    )  # fmt: skip
+        number=number,
+        north=u[:, 0] < SHARE_NORTH,
+        entry_day=start + offset,
+        age=age,
+        male=male,
+        smoker=smoker,
+        former=former,
+        bmi=bmi,
+        height=163 + 13 * male + 6.5 * z[:, 2],
+        hypertension=u[:, 6] < pressure,
+        stay_days=np.minimum(e[:, -1] * 40 * 365.25, spec.days - offset - 0.001),
+        clocks=e[:, :-1],
+        lab=z[:, 3:],
+    )

@@ -1,7 +1,7 @@
-"""In: people, rates and states. Out: the exact chance of being diagnosed within each horizon, death competing.
+"""In: people, rates and states. Out: exact chances of a diagnosis within each horizon, death competing.
 
-For one disease the rest of the truth is a chain of 17 states: free of it or hidden, times which of the other three
-diseases have begun, and diagnosed. Its rates are constant within a year, so each quarter is one matrix exponential.
+For one disease the truth is a chain of 17 states: free of it or hidden, times which of the other three have
+begun, and diagnosed. Rates are constant within a year, so that each quarter is one matrix exponential.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from residency.simulation.people import People
 from residency.simulation.spec import HORIZONS_DAYS, QUARTER_DAYS, YEAR_DAYS, HospitalSpec
 
 _QUARTERS = YEAR_DAYS // QUARTER_DAYS
-_AHEAD = round(max(HORIZONS_DAYS) / QUARTER_DAYS)
+_STEPS = tuple((horizon, round(horizon / QUARTER_DAYS)) for horizon in HORIZONS_DAYS)
+_AHEAD = max(steps for _, steps in _STEPS)
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,12 @@ class Chain:
     Attributes:
         target: the disease.
         others: the other diseases.
-        parts: generator of one unit of each disease's onset, of the diagnosis, and of death.
+        parts: generators of each disease's onset, of the diagnosis, and of death; the last state is diagnosed.
     """
 
     target: int
     others: tuple[int, ...]
     parts: Float64[np.ndarray, "part state state"]
-
-    @property
-    def diagnosed(self) -> int:
-        """Index of the state that is left no more."""
-        return 2 ** (len(self.others) + 1)
 
 
 def chain(target: int, ratio: Effects) -> Chain:
@@ -80,7 +76,7 @@ def risk(
     generator = np.einsum("nyp,pst->nyst", speed, layout.parts, optimize=True)
     quarter = exponential(generator * QUARTER_DAYS)
     begin = _states(course, layout, k)
-    return _forward(begin, generator, quarter, layout.diagnosed)
+    return _forward(begin, generator, quarter)
 
 
 def at_risk(course: Course, target: int, n_quarters: int) -> Bool[np.ndarray, "patient quarter"]:
@@ -122,34 +118,36 @@ def _forward(
     begin: Int64[np.ndarray, "patient quarter"],
     generator: Float64[np.ndarray, "patient year state state"],
     quarter: Float64[np.ndarray, "patient year state state"],
-    diagnosed: int,
 ) -> Float64[np.ndarray, "patient quarter horizon"]:
     """Move the chances of all starts along, a quarter at a time; a start lives in slot `start mod ahead`."""
     n, k = begin.shape
     result = np.zeros((n, k, len(HORIZONS_DAYS)))
-    chances = np.zeros((n, _AHEAD, diagnosed + 1))
+    chances = np.zeros((n, _AHEAD, generator.shape[-1]))
+    ends = [_remainder(generator, horizon - steps * QUARTER_DAYS) for horizon, steps in _STEPS]
     for q in range(k + _AHEAD - 1):
         if q < k:
             chances[:, q % _AHEAD] = 0.0
             chances[np.arange(n), q % _AHEAD, begin[:, q]] = 1.0
         chances = chances @ quarter[:, q // _QUARTERS]
-        for h, horizon in enumerate(HORIZONS_DAYS):
-            start = q + 1 - round(horizon / QUARTER_DAYS)
+        for h, (horizon, steps) in enumerate(_STEPS):
+            start = q + 1 - steps
             if 0 <= start < k:
-                rest = horizon - round(horizon / QUARTER_DAYS) * QUARTER_DAYS
-                year = (q if rest < 0 else q + 1) // _QUARTERS
-                result[:, start, h] = _nudge(chances[:, start % _AHEAD], generator[:, year], rest)[:, diagnosed]
+                year = (q if horizon < steps * QUARTER_DAYS else q + 1) // _QUARTERS
+                result[:, start, h] = (chances[:, start % _AHEAD] * ends[h][:, year]).sum(axis=1)
     return result
 
 
-def _nudge(
-    chances: Float64[np.ndarray, "patient state"],
-    generator: Float64[np.ndarray, "patient state state"],
-    days: int,
-) -> Float64[np.ndarray, "patient state"]:
-    """Move chances on, or back, by the few days between a horizon and the nearest quarter."""
-    total, term = chances, chances
+def _remainder(
+    generator: Float64[np.ndarray, "patient year state state"], days: int
+) -> Float64[np.ndarray, "patient year state"]:
+    """Give the chance of being diagnosed after the few days from the nearest quarter to a horizon, by state.
+
+    Where the horizon comes before the quarter's end, the days are negative: they are taken back.
+    """
+    term = np.zeros(generator.shape[:-1])
+    term[..., -1] = 1.0
+    total = term
     for order in range(1, 7):
-        term = (term[:, None] @ generator)[:, 0] * (days / order)
+        term = (generator @ term[..., None])[..., 0] * (days / order)
         total = total + term
     return total

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from residency.contract import specs
@@ -24,11 +25,21 @@ from residency.simulation.spec import HospitalSpec
 from residency.simulation.truth import patients_table, risk_table, states_table
 
 BLOCK: Final = 100
-"""Patients that are drawn together; always all of them, so that rounding does not depend on how many are wanted."""
+"""Patients that are drawn together: always all of them, so that rounding never depends on how many are wanted."""
 BLOCKS_A_FILE: Final = 5
 TYPES: Final = (
-    "Patient", "Encounter", "Condition", "Observation", "MedicationRequest", "MedicationAdministration", "Procedure",
-)  # fmt: skip
+    "Patient",
+    "Encounter",
+    "Condition",
+    "Observation",
+    "MedicationRequest",
+    "MedicationAdministration",
+    "Procedure",
+)
+
+
+_Lines = dict[tuple[str, str], bytearray]
+_Tables = tuple[pa.Table, pa.Table, pa.Table]
 
 
 def simulate(out: Path, spec: HospitalSpec, *, now: datetime, progress: Progress = silent) -> Manifest:
@@ -46,30 +57,33 @@ def simulate(out: Path, spec: HospitalSpec, *, now: datetime, progress: Progress
     with Step(out, name="simulate", inputs=(), spec=specs.plain(spec), now=now) as step:
         if step.manifest is not None:
             return step.manifest
-        truth: list[tuple[pa.Table, pa.Table, pa.Table]] = []
+        truth: list[_Tables] = []
         n_files = -(-spec.n_patients // (BLOCK * BLOCKS_A_FILE))
+        n = 0
         for number in range(n_files):
-            truth += _part(step, spec, number)
+            made, tables = _part(step, spec, number)
+            n, truth = n + made, truth + tables
             progress("patients", min((number + 1) * BLOCK * BLOCKS_A_FILE, spec.n_patients), spec.n_patients)
         for site in SITES:
-            step.file(f"fhir/{site.name}/ConceptMap.000.ndjson.gz", make=lambda path: _gzip(path, _concept_map()))
+            path = f"fhir/{site.name}/ConceptMap.000.ndjson.gz"
+            n += step.file(path, make=lambda path: _gzip(path, _concept_map())).rows
         for i, name in enumerate(("patients", "states", "risk")):
-            table = pa.concat_tables(tables[i] for tables in truth)
-            step.file(f"truth/{name}.parquet", make=_parquet(table))
+            whole = pa.concat_tables(part[i] for part in truth)
+            step.file(f"truth/{name}.parquet", make=_parquet(whole))
         step.file("truth/outcomes.json", make=_outcomes)
-        n = sum(shard.rows for shard in step._shards.values() if shard.path.startswith("fhir/"))
-        return step.finish(rows=Rows(read=n, kept=n), result={"n_patients": spec.n_patients, "simulated": True})
+        facts = {"n_patients": spec.n_patients, "simulated": True}
+        return step.finish(rows=Rows(read=n, kept=n), result=facts)
 
 
-def _part(step: Step, spec: HospitalSpec, number: int) -> list[tuple[pa.Table, pa.Table, pa.Table]]:
-    """Make the files of some blocks of patients, and give the truth about them."""
+def _part(step: Step, spec: HospitalSpec, number: int) -> tuple[int, list[_Tables]]:
+    """Make the files of some blocks of patients; give the number of resources, and the truth."""
     first = number * BLOCK * BLOCKS_A_FILE
     last = min(first + BLOCK * BLOCKS_A_FILE, spec.n_patients)
     blocks = [_block(spec, start) for start in range(first, last, BLOCK)]
 
     @cache
-    def lines() -> dict[tuple[str, str], bytearray]:
-        found = {(site.name, kind): bytearray() for site in SITES for kind in TYPES}
+    def lines() -> _Lines:
+        found: _Lines = {(site.name, kind): bytearray() for site in SITES for kind in TYPES}
         for group, hidden in blocks:
             for row in range(min(BLOCK, last - int(group.number[0]))):
                 one = person(group, hidden, row)
@@ -77,11 +91,12 @@ def _part(step: Step, spec: HospitalSpec, number: int) -> list[tuple[pa.Table, p
                     line(resource, found[one.site.name, type(resource).__name__])
         return found
 
+    n = 0
     for site in SITES:
         for kind in TYPES:
             make = _lines(lines, site.name, kind)
-            step.file(f"fhir/{site.name}/{kind}.{number:03d}.ndjson.gz", make=make)
-    return [_truth(group, hidden, spec) for group, hidden in blocks]
+            n += step.file(f"fhir/{site.name}/{kind}.{number:03d}.ndjson.gz", make=make).rows
+    return n, [_truth(group, hidden, spec) for group, hidden in blocks]
 
 
 def _block(spec: HospitalSpec, first: int) -> tuple[People, Course]:
@@ -89,19 +104,17 @@ def _block(spec: HospitalSpec, first: int) -> tuple[People, Course]:
     return group, course(group, spec)
 
 
-def _truth(group: People, hidden: Course, spec: HospitalSpec) -> tuple[pa.Table, pa.Table, pa.Table]:
+def _truth(group: People, hidden: Course, spec: HospitalSpec) -> _Tables:
     tables = patients_table(group), states_table(group, hidden), risk_table(group, hidden, spec)
     left = spec.n_patients - int(group.number[0])
     if left >= BLOCK:
         return tables
     kept = patients_table(group)["source_id"].slice(0, left)
-    patients, states, risks = (table.filter(pa.compute.is_in(table["source_id"], kept)) for table in tables)
+    patients, states, risks = (table.filter(pc.is_in(table["source_id"], kept)) for table in tables)
     return patients, states, risks
 
 
-def _lines(
-    lines: Callable[[], dict[tuple[str, str], bytearray]], site: str, kind: str
-) -> Callable[[Path], int]:
+def _lines(lines: Callable[[], _Lines], site: str, kind: str) -> Callable[[Path], int]:
     return lambda path: _gzip(path, bytes(lines()[site, kind]))
 
 

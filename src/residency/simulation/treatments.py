@@ -68,7 +68,9 @@ def _starts(person: Person, diagnosed: Diagnosed, rng: np.random.Generator) -> F
     return start
 
 
-def _done(person: Person, contacts: Contacts, rng: np.random.Generator) -> Bool[np.ndarray, "contact procedure"]:
+def _done(
+    person: Person, contacts: Contacts, rng: np.random.Generator
+) -> Bool[np.ndarray, "contact procedure"]:
     table = hospital().procedure
     weight = np.array([one.weight for one in table])
     chance = _USUAL[contacts.contact_kind, None] * (weight / weight.sum())

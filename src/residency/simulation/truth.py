@@ -17,7 +17,13 @@ _TIME: Final = pa.timestamp("us")
 _SITE: Final = pa.dictionary(pa.int8(), pa.string())
 PATIENTS: Final = pa.schema([("source_id", pa.string()), ("site", pa.string())])
 STATES: Final = pa.schema(
-    [("source_id", pa.string()), ("site", pa.string()), ("disease", pa.string()), ("state", pa.string()), ("time", _TIME)]
+    [
+        ("source_id", pa.string()),
+        ("site", pa.string()),
+        ("disease", pa.string()),
+        ("state", pa.string()),
+        ("time", _TIME),
+    ]
 )
 RISK: Final = pa.schema(
     [
@@ -44,7 +50,7 @@ def patients_table(people: People) -> pa.Table:
 
 
 def states_table(people: People, course: Course) -> pa.Table:
-    """Give when each disease was susceptible (from entry), preclinical and diagnosed, and when a patient died.
+    """Give when a patient was susceptible (from entry), preclinical and diagnosed, and when they died.
 
     A diagnosis has the time at which it is recorded: the day is exact, the hour an office's.
     """
