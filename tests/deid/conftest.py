@@ -12,7 +12,7 @@ import pytest
 from residency.contract.identifiers import bucket_of, subject_id_of, visit_id_of
 from residency.contract.lineage import Rows, Step
 from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS
-from residency.deid import Policy, new_key
+from residency.deid import Policy
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -66,7 +66,8 @@ def patient() -> Callable[..., list[dict]]:
 def policy(tmp_path: Path) -> Policy:
     """A policy whose key lies outside the data."""
     path = tmp_path / "secrets" / "deid.key"
-    new_key(path)
+    path.parent.mkdir()
+    path.write_text("6b" * 32)
     return Policy(key_file=path, era_blur_days=0)
 
 

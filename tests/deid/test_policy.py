@@ -29,7 +29,7 @@ def test_the_key_is_sought_beside_the_policy(tmp_path: Path) -> None:
         "max_age = 0",
         'era = "month"',
         'columns = ["name"]',
-        'code_systems = ["X"]',
+        'code_systems = ["X/Y"]',
         "nonsense = 1",
     ],
 )
