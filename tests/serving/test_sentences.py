@@ -35,7 +35,8 @@ def test_an_answer_is_said_with_its_interval_and_its_age() -> None:
         interval=Interval(low=0.08, high=0.2),
     )
     assert sentences_of(answer(risks=(risk,))) == (
-        "Risk of type 2 diabetes within 1 year: 12% (90% interval 8.0% to 20%). The newest record is 12 days old. "
+        "Risk of type 2 diabetes within 1 year: 12% (90% interval 8.0% to 20%). "
+        "The newest record is 12 days old. "
         "Not a cleared medical device; a low figure does not rule anything out."
     )
 

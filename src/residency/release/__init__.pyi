@@ -17,6 +17,7 @@ from .policy import ReleasePolicy as ReleasePolicy
 from .policy import load_policy as load_policy
 from .signed_policy import sign_policy as sign_policy
 from .standing import Standing as Standing
+from .states import Place as Place
 from .states import State as State
 from .states import next_up as next_up
 from .steps import promote as promote

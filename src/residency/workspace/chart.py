@@ -161,7 +161,7 @@ class Chart:
                 return
             self._figures(risks)
             options = (
-                charts.horizons(answer, risks[0].outcome)
+                charts.horizons(risks)
                 if len(risks) > 1
                 else charts.trajectory(self._answers, risks[0].outcome, risks[0].horizon_days, self.as_of)
             )

@@ -188,10 +188,28 @@ def trajectory(
     return _curve([(_iso(time), risk) for time, risk in known], kind="time", mark=_as_of_line(as_of))
 
 
-def horizons(answer: Answer, outcome: str) -> dict[str, Any]:
-    """Draw one outcome's risk over horizons, in days, with its 90% band."""
-    risks = sorted((r for r in answer.risks if r.outcome == outcome), key=lambda r: r.horizon_days)
-    return _curve([(risk.horizon_days, risk) for risk in risks], kind="value", mark=None)
+def horizons(risks: Sequence[Risk]) -> dict[str, Any]:
+    """Draw one outcome's risk over horizons, from none at once, with its 90% band."""
+    ordered = sorted(risks, key=lambda risk: risk.horizon_days)
+    unit, days = unit_of(ordered[-1].horizon_days)
+    none = Risk(outcome=ordered[0].outcome, horizon_days=days, probability=0.0)
+    points: list[tuple[str | float, Risk]] = [(0.0, none)]
+    points += [(round(risk.horizon_days / days, 3), risk) for risk in ordered]
+    options = _curve(points, kind="value", mark=None)
+    options["xAxis"]["axisLabel"] = {**_FONT, "formatter": f"{{value}} {unit}"}
+    return options
+
+
+def unit_of(horizon_days: float) -> tuple[str, float]:
+    """Give the unit that a horizon is shown in, and its days.
+
+    Example:
+        >>> unit_of(1826.25), unit_of(90.0), unit_of(0.25)
+        (('y', 365.25), ('d', 1.0), ('h', 0.041666666666666664))
+    """
+    if horizon_days >= 365:
+        return "y", 365.25
+    return ("d", 1.0) if horizon_days >= 2 else ("h", 1 / 24)
 
 
 def _curve(

@@ -64,11 +64,12 @@ async def _show(shell: Any, api: Api) -> None:
         _head(standing)
         with ui.element("div").classes("r-body"):
             chart = Chart(api, standing)
-            _panel(patients, chart)
+            refresh = _panel(patients, chart)
             chart.build()
         ui.label(words.NOTICE).classes("r-foot")
     if patients:
         await chart.open(patients[0])
+        refresh()
 
 
 def _head(standing: Standing) -> None:
@@ -91,7 +92,8 @@ def _head(standing: Standing) -> None:
         ui.label("What was examined").classes("r-link").on("click", dialog.open)
 
 
-def _panel(patients: tuple[Listed, ...], chart: Chart) -> None:
+def _panel(patients: tuple[Listed, ...], chart: Chart) -> Any:
+    """Draw the list, and give what draws it anew."""
     from nicegui import ui
 
     with ui.element("div").classes("r-card r-list"):
@@ -113,6 +115,7 @@ def _panel(patients: tuple[Listed, ...], chart: Chart) -> None:
 
         search.on_value_change(lambda: rows.refresh())
         rows()
+    return rows.refresh
 
 
 _SHOWN = 40

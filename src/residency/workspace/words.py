@@ -8,8 +8,8 @@ from residency.contract.report import Metric
 from residency.workspace.client import Listed
 
 NOTICE: Final = (
-    "Not a cleared medical device. Figures are estimated risks of being diagnosed; a low figure rules nothing "
-    "out. The clinician decides."
+    "Not a cleared medical device. Figures are estimated risks of being diagnosed; a low figure rules "
+    "nothing out. The clinician decides."
 )
 STATES: Final = {
     "validated": "examined on past patients",
