@@ -1,0 +1,16 @@
+from .baseline import BaselineSpec
+from .examination import ValidationSpec, validate
+from .scores import validate_scores
+from .seeds import Summary, summarise
+from .tasks import Task, load_tasks
+
+__all__ = [
+    "BaselineSpec",
+    "Summary",
+    "Task",
+    "ValidationSpec",
+    "load_tasks",
+    "summarise",
+    "validate",
+    "validate_scores",
+]

@@ -1,0 +1,126 @@
+"""In: plain features and outcomes of train and tuning patients. Out: gradient-boosted trees, and their stack.
+
+The baseline is meant to be hard to beat: it is trained on the same patients and index times as the network,
+and is shown beside every result.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import lightgbm
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from residency.contract.specs import spec
+from residency.validation.metrics import fit_logistic
+from residency.validation.tally import Scored, exact
+
+MIN_EVENTS: Final = 10  # below it neither trees nor a stack are fitted
+
+
+@spec
+class BaselineSpec:
+    """How the trees are grown.
+
+    Attributes:
+        max_codes: the commonest codes make features.
+        learning_rate: of each tree.
+        leaves: of each tree.
+        min_rows_in_leaf: smallest leaf.
+        max_trees: at most so many; the tuning patients say when to stop.
+        patience: trees without gain on the tuning patients before stopping.
+        seed: of the draws of features and rows.
+    """
+
+    max_codes: int = 150
+    learning_rate: float = 0.05
+    leaves: int = 31
+    min_rows_in_leaf: int = 100
+    max_trees: int = 1000
+    patience: int = 30
+    seed: int = 0
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """As LightGBM names them; with them the same rows give the same trees on any number of threads."""
+        return {
+            "objective": "binary",
+            "metric": "binary_logloss",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.min_rows_in_leaf,
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "lambda_l2": 10.0,
+            "max_bin": 63,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "verbosity": -1,
+        }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Features and outcomes of some index times."""
+
+    features: Float32[np.ndarray, "row feature"]
+    label: Bool[np.ndarray, " row"]
+    weight: Float[np.ndarray, " row"]
+
+
+def grow(train: Sample, tuning: Sample, settings: BaselineSpec) -> lightgbm.Booster | None:
+    """Grow trees on train patients until the tuning patients gain no more; None with too few events."""
+    if min(int(train.label.sum()), int((~train.label).sum()), int(tuning.label.sum())) < MIN_EVENTS:
+        return None
+    data = lightgbm.Dataset(
+        train.features, label=train.label, weight=train.weight, params=settings.parameters
+    )
+    held = lightgbm.Dataset(tuning.features, label=tuning.label, weight=tuning.weight, reference=data)
+    return lightgbm.train(
+        settings.parameters,
+        data,
+        num_boost_round=settings.max_trees,
+        valid_sets=[held],
+        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+    )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A logistic regression on the log-odds of model and baseline, fitted on tuning patients."""
+
+    constant: float
+    model: float
+    baseline: float
+
+    def score(
+        self, model: Float[np.ndarray, " row"], baseline: Float[np.ndarray, " row"]
+    ) -> Float[np.ndarray, " row"]:
+        """Give the stacked probability."""
+        at = self.constant + self.model * log_odds(model) + self.baseline * log_odds(baseline)
+        risk: np.ndarray = 1 / (1 + np.exp(-at))
+        return risk
+
+
+def stack_of(scored: Scored, baseline: Float[np.ndarray, " row"]) -> Stack | None:
+    """Fit the stack on tuning patients; None with too few events.
+
+    Args:
+        scored: outcomes, and the model's scores.
+        baseline: its scores of the same rows.
+    """
+    if scored.label.sum() < MIN_EVENTS or (~scored.label).sum() < MIN_EVENTS:
+        return None
+    design = np.stack([np.ones(len(baseline)), log_odds(scored.score), log_odds(baseline)], axis=1)
+    rows = Scored(scored.patient, scored.label, np.arange(len(baseline), dtype=np.float64), scored.weight)
+    terms = fit_logistic(design, exact(rows))[:, 0]
+    return None if np.isnan(terms).any() else Stack(*(float(term) for term in terms))
+
+
+def log_odds(probability: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """Give log-odds, of probabilities kept off 0 and 1."""
+    inside = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
+    at: np.ndarray = np.log(inside / (1 - inside))
+    return at

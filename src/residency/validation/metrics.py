@@ -1,0 +1,143 @@
+"""In: a tally of scores and outcomes. Out: one value of a metric for each draw.
+
+NaN where a metric is not defined, for example an AUROC without events.
+"""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from residency.validation.tally import Tally
+
+CALIBRATION_GROUPS: Final = 512
+_KNOTS: Final = (0.05, 0.35, 0.65, 0.95)  # Harrell, Regression Modeling Strategies, table 2.3
+_STEPS: Final = 30
+
+
+def auroc(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Chance that a row with the outcome is scored above one without; ties count half."""
+    below = np.cumsum(tally.others, axis=0) - tally.others / 2
+    return _ratio((tally.events * below).sum(axis=0), tally.events.sum(axis=0) * tally.others.sum(axis=0))
+
+
+def auprc(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Average precision: precision at each threshold, weighted by the events that it adds."""
+    events = np.cumsum(tally.events[::-1], axis=0)[::-1]
+    flagged = events + np.cumsum(tally.others[::-1], axis=0)[::-1]
+    precision = np.divide(events, flagged, out=np.zeros_like(events), where=flagged > 0)
+    return _ratio((precision * tally.events).sum(axis=0), tally.events.sum(axis=0))
+
+
+def calibration_slope(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Slope of a logistic regression of the outcome on the predicted log-odds; below 1 is too bold."""
+    grouped = tally.coarse(CALIBRATION_GROUPS) if tally.events.shape[1] > 1 else tally
+    log_odds = _log_odds(grouped.score)
+    slope: np.ndarray = fit_logistic(np.stack([np.ones_like(log_odds), log_odds], axis=1), grouped)[1]
+    return slope
+
+
+def calibration_intercept(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Log-odds by which the outcome is commoner than predicted (slope held at 1); 0 is right."""
+    grouped = tally.coarse(CALIBRATION_GROUPS) if tally.events.shape[1] > 1 else tally
+    log_odds = _log_odds(grouped.score)
+    shift: np.ndarray = fit_logistic(np.ones((len(log_odds), 1)), grouped, offset=log_odds)[0]
+    return shift
+
+
+def ici(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Integrated calibration index: mean distance between predicted and smoothed observed risk.
+
+    The smoother is a logistic regression on a restricted cubic spline of the predicted log-odds (Austin and
+    Steyerberg 2019 use loess or such a spline).
+    """
+    grouped = tally.coarse(CALIBRATION_GROUPS)
+    total = grouped.events + grouped.others
+    gap = np.abs(smoothed(grouped) - grouped.score[:, None])
+    return _ratio((total * gap).sum(axis=0), total.sum(axis=0))
+
+
+def smoothed(tally: Tally) -> Float[np.ndarray, "group draw"]:
+    """Observed risk at each group's score, smoothed."""
+    design = _spline(_log_odds(tally.score), (tally.events + tally.others).mean(axis=1))
+    return _logistic(design @ fit_logistic(design, tally))
+
+
+def net_benefit(tally: Tally, threshold: float) -> Float[np.ndarray, " draw"]:
+    """True alarms a row, less false ones at the threshold's odds (Vickers 2006); 0 is acting on nobody."""
+    flagged = tally.score >= threshold
+    rows = (tally.events + tally.others).sum(axis=0)
+    true, false = tally.events[flagged].sum(axis=0), tally.others[flagged].sum(axis=0)
+    return _ratio(true - false * threshold / (1 - threshold), rows)
+
+
+def fit_logistic(
+    design: Float[np.ndarray, "group term"], tally: Tally, offset: Float[np.ndarray, " group"] | float = 0.0
+) -> Float[np.ndarray, "term draw"]:
+    """Maximum-likelihood logistic regression by Newton's steps, one fit a draw.
+
+    Returns:
+        Coefficients; NaN where the fit does not settle (too few events, or groups that separate).
+    """
+    terms, draws = design.shape[1], tally.events.shape[1]
+    total, squares = (
+        tally.events + tally.others,
+        (design[:, :, None] * design[:, None, :]).reshape(len(design), -1),
+    )
+    beta = np.zeros((terms, draws))
+    step = np.full((terms, draws), np.inf)
+    base = np.broadcast_to(np.asarray(offset, dtype=np.float64), design.shape[:1])[:, None]
+    for _ in range(_STEPS):
+        risk = _logistic(design @ beta + base)
+        slope = design.T @ (tally.events - total * risk)
+        curve = (squares.T @ (total * risk * (1 - risk))).T.reshape(draws, terms, terms)
+        step = np.linalg.solve(curve + 1e-10 * np.eye(terms), slope.T[:, :, None])[:, :, 0].T
+        beta += np.clip(step, -3, 3)
+        if np.abs(step).max(initial=0) < 1e-8:
+            break
+    settled = (
+        (np.abs(step) < 1e-5).all(axis=0) & (tally.events.sum(axis=0) > 0) & (tally.others.sum(axis=0) > 0)
+    )
+    return np.where(settled, beta, np.nan)
+
+
+def _spline(
+    log_odds: Float[np.ndarray, " group"], weight: Float[np.ndarray, " group"]
+) -> Float[np.ndarray, "group term"]:
+    """Restricted cubic spline: constant, linear, and two terms that are linear beyond the outer knots."""
+    share = np.cumsum(weight) / max(float(weight.sum()), 1e-12)
+    places = np.minimum(np.searchsorted(share, _KNOTS), max(len(share) - 1, 0))
+    knots = log_odds[places] if len(log_odds) else np.zeros(4)
+    linear = [np.ones_like(log_odds), log_odds]
+    if np.min(np.diff(knots)) < 1e-3:
+        return np.stack(linear, axis=1)
+    last, before = knots[-1], knots[-2]
+    wide = (last - knots[0]) ** 2
+
+    def cube(at: float) -> Float[np.ndarray, " group"]:
+        return np.maximum(log_odds - at, 0.0) ** 3
+
+    curves = [
+        (cube(k) - cube(before) * (last - k) / (last - before) + cube(last) * (before - k) / (last - before))
+        / wide
+        for k in knots[:-2]
+    ]
+    return np.stack([*linear, *curves], axis=1)
+
+
+def _log_odds(probability: Float[np.ndarray, " group"]) -> Float[np.ndarray, " group"]:
+    inside = np.clip(probability, 1e-7, 1 - 1e-7)
+    log_odds: np.ndarray = np.log(inside / (1 - inside))
+    return log_odds
+
+
+def _logistic(log_odds: np.ndarray) -> np.ndarray:
+    risk: np.ndarray = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
+    return risk
+
+
+def _ratio(
+    above: Float[np.ndarray, " draw"], below: Float[np.ndarray, " draw"]
+) -> Float[np.ndarray, " draw"]:
+    result: np.ndarray = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+    return result

@@ -1,0 +1,101 @@
+"""In: what was measured. Out: `report.html`: self-contained, for people, and it prints well."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import jinja2
+import polars as pl
+
+from residency.contract.report import METRICS, TOO_FEW_EVENTS, Metric, Slice
+from residency.validation.measuring import Rules
+from residency.validation.plots import NAMES, plots
+from residency.validation.tasks import Task
+
+WORDS: Final = {
+    "auroc": "AUROC: chance that one with the outcome is ranked above one without",
+    "auprc": "AUPRC: average precision",
+    "calibration_slope": "calibration slope: 1 is right, below 1 too bold",
+    "calibration_intercept": "calibration intercept: 0 is right, above 0 the outcome is commoner than said",
+    "ici": "ICI: mean distance between predicted and observed risk",
+    "net_benefit": "net benefit at the stated threshold",
+    "lead_time_days": "lead time: median days from alert to outcome",
+    "sensitivity_at_alerts": "share of outcomes found at the stated burden of alerts",
+    "utility": "utility of the challenge: 0 is no alarm, 1 perfect alarms",
+}
+SHORT: Final = ("auroc", "auprc", "calibration_slope", "calibration_intercept", "net_benefit", "utility")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One task and all that was measured of it."""
+
+    task: Task
+    rules: Rules
+    slices: Mapping[str, Slice]
+    predictions: pl.DataFrame
+    counts: Mapping[str, int]
+
+    @property
+    def whole(self) -> Slice:
+        """The slice `all`."""
+        return self.slices["all"]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metrics that were measured, in order."""
+        return tuple(name for name in METRICS if name in self.whole.model)
+
+    @property
+    def plots(self) -> str:
+        """Inline SVG."""
+        return plots(self.predictions, self.rules)
+
+
+def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]) -> None:
+    """Write the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("residency.validation", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "verdict": verdict, "slice_name": slice_name}
+    page = environment.get_template("report.html").render(
+        parts=parts, about=about, words=WORDS, short=SHORT, names=NAMES, too_few=TOO_FEW_EVENTS
+    )
+    path.write_text(page, "utf-8")
+
+
+def figure(metric: Metric | None, signed: bool = False) -> str:
+    """Write a figure with its interval, for example `0.812 (0.790 to 0.833)`."""
+    if metric is None or metric.value is None:
+        return "—"
+    sign = "+" if signed else ""
+    value = f"{metric.value:{sign}.3f}"
+    if metric.low is None or metric.high is None:
+        return value
+    return f"{value} ({metric.low:{sign}.3f} to {metric.high:{sign}.3f})"
+
+
+def verdict(measured: Slice) -> str:
+    """Say in one sentence how the network stands to the baseline."""
+    if not measured.can_tell:
+        return f"Cannot tell: {measured.events} patients with the outcome, fewer than {TOO_FEW_EVENTS}."
+    difference = measured.paired.get("auroc")
+    if difference is None or difference.low is None or difference.high is None:
+        return "No baseline could be trained."
+    if difference.low > 0:
+        return "The network ranks patients better than LightGBM on the same patients and features in time."
+    if difference.high < 0:
+        return "LightGBM ranks patients better than the network."
+    return "No difference in ranking between the network and LightGBM could be shown."
+
+
+def slice_name(name: str) -> str:
+    """Write the name of a slice for people."""
+    if name == "all":
+        return "all held-out patients of the training sites"
+    return name.removeprefix("group=").replace("=", ": ").replace("_", " ")

@@ -1,0 +1,117 @@
+"""In: predictions of one task. Out: its plots as inline SVG: calibration, decision curve, ROC."""
+
+import io
+from collections.abc import Mapping
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from residency.validation import metrics
+from residency.validation.measuring import SCORES, Rules
+from residency.validation.tally import Scored, Tally, exact
+
+COLOURS: Final = {"model": "#14508c", "baseline": "#b4581a", "best_possible": "#5a5a5a"}
+NAMES: Final = {
+    "model": "network",
+    "baseline": "LightGBM",
+    "stack": "both, stacked",
+    "best_possible": "best possible",
+}
+_STYLE: Final = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "residency",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+_BINS: Final = 10
+
+
+def plots(predictions: pl.DataFrame, rules: Rules) -> str:
+    """Draw the held-out patients' calibration, decision curve and ROC; empty with no event."""
+    held = predictions.filter(pl.col("split") == "held_out")
+    if not held["label"].any() or held["label"].all():
+        return ""
+    tallies = {name: _tally(held, column) for name, column in SCORES.items() if column in held.columns}
+    shown = {name: tally for name, tally in tallies.items() if name in COLOURS and len(tally.score)}
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(10.4, 3.4), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
+        _calibration(left, shown)
+        _decision(middle, shown, rules)
+        _roc(right, shown)
+        return _svg(figure)
+
+
+def _tally(rows: pl.DataFrame, column: str) -> Tally:
+    score = rows[column].to_numpy().astype(np.float64)
+    kept = ~np.isnan(score)
+    patient = np.zeros(int(kept.sum()), dtype=np.int64)
+    label, weight = rows["label"].to_numpy()[kept], rows["weight"].to_numpy()[kept]
+    return exact(Scored(patient, label, score[kept], weight))
+
+
+def _calibration(axes: Any, tallies: Mapping[str, Tally]) -> None:
+    top = 0.0
+    for name, tally in tallies.items():
+        if name == "best_possible":
+            continue
+        rate = tally.events[:, 0] + tally.others[:, 0]
+        share = (np.cumsum(rate) - rate / 2) / rate.sum()
+        bins = np.minimum((share * _BINS).astype(int), _BINS - 1)
+        weight = np.bincount(bins, rate, _BINS)
+        held = weight > 0
+        said = (np.bincount(bins, rate * tally.score, _BINS) / np.maximum(weight, 1e-12))[held]
+        came = (np.bincount(bins, tally.events[:, 0], _BINS) / np.maximum(weight, 1e-12))[held]
+        axes.plot(said, came, "o-", color=COLOURS[name], label=NAMES[name], markersize=4, linewidth=1)
+        top = max(top, float(said.max()), float(came.max()))
+    axes.plot([0, top], [0, top], "--", color="#999999", linewidth=1)
+    axes.set(
+        title="Calibration (tenths of the index times)", xlabel="predicted risk", ylabel="observed share"
+    )
+    axes.legend(frameon=False)
+
+
+def _decision(axes: Any, tallies: Mapping[str, Tally], rules: Rules) -> None:
+    thresholds = np.linspace(rules.threshold / 5, min(rules.threshold * 4, 0.95), 60)
+    for name, tally in tallies.items():
+        benefit = [float(metrics.net_benefit(tally, threshold)[0]) for threshold in thresholds]
+        axes.plot(thresholds, benefit, color=COLOURS[name], label=NAMES[name], linewidth=1.2)
+    any_tally = next(iter(tallies.values()))
+    share = float(any_tally.events.sum() / (any_tally.events.sum() + any_tally.others.sum()))
+    everybody = share - (1 - share) * thresholds / (1 - thresholds)
+    axes.plot(thresholds, everybody, ":", color="#999999", label="act on everybody", linewidth=1)
+    axes.axhline(0, color="#999999", linewidth=0.8)
+    axes.axvline(rules.threshold, color="#cccccc", linewidth=0.8)
+    axes.set(title="Decision curve", xlabel="risk at which one would act", ylabel="net benefit")
+    axes.set_ylim(bottom=-0.1 * share)
+    axes.legend(frameon=False)
+
+
+def _roc(axes: Any, tallies: Mapping[str, Tally]) -> None:
+    for name, tally in tallies.items():
+        coarse = tally.coarse(300)
+        found = np.cumsum(coarse.events[::-1, 0]) / coarse.events.sum()
+        false = np.cumsum(coarse.others[::-1, 0]) / coarse.others.sum()
+        ends = ([0.0], found), ([0.0], false)
+        axes.plot(
+            np.concatenate(ends[1]),
+            np.concatenate(ends[0]),
+            color=COLOURS[name],
+            label=NAMES[name],
+            linewidth=1.2,
+        )
+    axes.plot([0, 1], [0, 1], "--", color="#999999", linewidth=0.8)
+    axes.set(title="ROC", xlabel="share of false alarms", ylabel="share of outcomes found")
+    axes.legend(frameon=False)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
