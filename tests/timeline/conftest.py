@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from residency.contract.identifiers import bucket_of
@@ -99,19 +101,19 @@ def records(tmp_path: Path) -> Callable[..., Path]:
             schema=empty(SUBJECTS).schema,
         )
 
-        def write(table: pl.DataFrame) -> Callable[[Path], int]:
-            return lambda path: table.write_parquet(path) or len(table)
+        def write(table: pl.DataFrame, schema: pa.Schema) -> Callable[[Path], int]:
+            return lambda path: pq.write_table(table.to_arrow().cast(schema), path) or len(table)
 
         with Step(out, name="ingest", inputs=["0" * 64], spec={}, now=NOW) as step:
             for place, shard in enumerate(shards):
                 ordered = shard.sort("subject_id", "time", "available", "code", nulls_last=False)
-                step.shard(f"{place:04d}", "data", suffix=".parquet", make=write(ordered))
-            step.file("metadata/subjects.parquet", make=write(subjects))
-            step.file("metadata/codes.parquet", make=write(empty(CODES) if codes is None else codes))
+                step.shard(f"{place:04d}", "data", suffix=".parquet", make=write(ordered, EVENTS))
+            step.file("metadata/subjects.parquet", make=write(subjects, SUBJECTS))
+            step.file("metadata/codes.parquet", make=write(empty(CODES) if codes is None else codes, CODES))
             if observation is not None:
-                step.shard("0", "observation", suffix=".parquet", make=write(observation))
+                step.shard("0", "observation", suffix=".parquet", make=write(observation, OBSERVATION))
             for task, table in (labels or {}).items():
-                step.shard("0", f"labels/{task}", suffix=".parquet", make=write(table))
+                step.shard("0", f"labels/{task}", suffix=".parquet", make=write(table, LABELS))
             step.finish(rows=Rows())
         return out
 
