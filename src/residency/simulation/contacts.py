@@ -73,7 +73,8 @@ class Contacts:
     @property
     def contact_kind(self) -> Int64[np.ndarray, " contact"]:
         """Kind of each contact's visit."""
-        return self.kind[self.visit]
+        kind: np.ndarray = self.kind[self.visit]
+        return kind
 
 
 def person(people: People, course: Course, row: int) -> Person:

@@ -65,7 +65,7 @@ def condition_index(icd: str) -> int:
 
 
 def diagnose(person: Person, contacts: Contacts, rng: np.random.Generator) -> Diagnosed:
-    """Draw what is written: lasting and passing conditions, complaints of hidden illness, and the diseases."""
+    """Draw what is written: lasting and passing conditions, signs of hidden illness, and the diseases."""
     known = _lasting(person, rng)
     parts = [_again(contacts, known, rng), _passing(contacts, rng)]
     for one in range(len(person.onset)):

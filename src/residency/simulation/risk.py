@@ -26,7 +26,7 @@ class Chain:
     Attributes:
         target: the disease.
         others: the other diseases.
-        parts: generators of each disease's onset, of the diagnosis, and of death; the last state is diagnosed.
+        parts: generators of each onset, of the diagnosis and of death; the last state is diagnosed.
     """
 
     target: int
@@ -92,7 +92,7 @@ def exponential(
 
     Example:
         >>> float(exponential(np.full((1, 1, 1, 1), -0.5))[0, 0, 0, 0].round(9))
-        0.606530660
+        0.60653066
     """
     a = matrix / 4
     a2 = a @ a

@@ -25,7 +25,7 @@ from residency.simulation.spec import HospitalSpec
 from residency.simulation.truth import patients_table, risk_table, states_table
 
 BLOCK: Final = 100
-"""Patients that are drawn together: always all of them, so that rounding never depends on how many are wanted."""
+"""Patients drawn together: always all of them, so that no rounding depends on how many are wanted."""
 BLOCKS_A_FILE: Final = 5
 TYPES: Final = (
     "Patient",
