@@ -25,7 +25,8 @@ from residency.model.outcomes import (
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take
 
-INDEX_PER_WINDOW: Final = 4
+LEAST_INDEX: Final = 4  # index rows of a window, however short
+ROWS_PER_INDEX: Final = 8
 COLUMNS: Final = 256
 _CHUNK: Final = 16  # batches whose windows are sorted by length together
 
@@ -220,12 +221,13 @@ class Collator:
 
 
 def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]:
-    """Choose a few dated rows of each window."""
+    """Choose a few dated rows of each window, more of a longer one."""
     dated = np.flatnonzero(rows.order > 0)
     shuffled = dated[np.lexsort((rng.random(len(dated)), rows.window[dated]))]
     window = rows.window[shuffled]
     number = np.arange(len(shuffled)) - np.searchsorted(window, window)
-    return np.sort(shuffled[number < INDEX_PER_WINDOW])
+    length = np.bincount(window)[window]
+    return np.sort(shuffled[number < np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)])
 
 
 def _labels(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:

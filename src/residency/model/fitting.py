@@ -56,7 +56,9 @@ class Setup:
 def setup(data: Timelines, spec: ModelSpec, found: Marginals) -> Setup:
     """Put together what a training needs."""
     vocabulary = data.vocabulary
-    reader = Reader(vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events)))
+    reader = Reader(
+        vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel))
+    )
     return Setup(data, spec, found, Collator(reader, found.targets, found.rate, spec.seed))
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-PANEL_SIZE = 96
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -30,12 +28,12 @@ class Panel:
 
 
 def choose(
-    n_patients: Int64[np.ndarray, " code"], n_events: Int64[np.ndarray, " code"]
+    n_patients: Int64[np.ndarray, " code"], n_events: Int64[np.ndarray, " code"], size: int
 ) -> Int64[np.ndarray, " panel"]:
-    """Give the codes that the panel follows: the most used, by events and patients; never `UNKNOWN`."""
+    """Give the codes that the panel follows: at most `size`, the most used; never `UNKNOWN`."""
     use = np.sqrt(n_patients.astype(np.float64) * n_events)
     use[0] = 0.0
-    best = np.argsort(-use, kind="stable")[:PANEL_SIZE]
+    best = np.argsort(-use, kind="stable")[:size]
     return np.sort(best[use[best] > 0]).astype(np.int64)
 
 

@@ -7,7 +7,17 @@ from residency.contract.specs import spec
 
 
 class Shape(NamedTuple):
-    """What a size means."""
+    """What a size means.
+
+    Attributes:
+        width: of a moment's vector.
+        depth: layers of the trunk.
+        code_rank: width of a target's vector in the hazard head.
+        learning_rate: the highest.
+        batch_moments: rows of a batch, padding included.
+        passes: how often training sees each train patient.
+        panel: most codes whose standing state the network reads.
+    """
 
     width: int
     depth: int
@@ -15,14 +25,15 @@ class Shape(NamedTuple):
     learning_rate: float
     batch_moments: int
     passes: int
+    panel: int
 
 
 SIZES: Final[dict[str, Shape]] = {
-    "tiny": Shape(32, 1, 8, 4e-3, 512, 4),
-    "small": Shape(64, 2, 16, 3e-3, 1024, 6),
-    "base": Shape(128, 3, 32, 2e-3, 4096, 8),
-    "large": Shape(256, 6, 64, 1e-3, 8192, 6),
-    "huge": Shape(512, 12, 128, 6e-4, 16384, 4),
+    "tiny": Shape(32, 1, 8, 4e-3, 512, 4, 16),
+    "small": Shape(64, 2, 16, 3e-3, 1024, 6, 48),
+    "base": Shape(128, 3, 32, 2e-3, 4096, 8, 64),
+    "large": Shape(256, 6, 64, 1e-3, 8192, 6, 128),
+    "huge": Shape(512, 12, 128, 6e-4, 16384, 4, 128),
 }
 AUTO: Final = "auto"
 _LEAST_STEPS: Final = 300  # fewer teach nothing, however few the patients
