@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from residency import deid, model, records, release, timeline
 from residency.contract.lineage import Rows, Step
-from residency.contract.questions import Outcome
+from residency.contract.questions import Occurrence, Outcome
 from residency.contract.report import Metric, Report, Slice, write_report
 from residency.release import ExaminedTask
 from residency.serving import create_app
@@ -54,6 +54,20 @@ key = "{past}"
 purpose = "DUO:0000043"
 until = "2025-12-31"
 quota_per_day = 10
+"""
+OCCURRENCE: dict[str, Occurrence] = {
+    "diabetes_1y": "incident",
+    "death_1y": "incident",
+    "hypertension_1y": "incident",
+    "hypertension_2y": "any",
+}
+GROUPED = """
+name = "hypertension_2y"
+title = "Hypertension"
+horizon_days = 730.5
+landmark = { kind = "regular", every_days = 180.0 }
+outcome = { codes = ["ICD10CM/I10"] }
+groups = { by_code = { sex = { female = "DEMOGRAPHIC/SEX=female", male = "DEMOGRAPHIC/SEX=male" } } }
 """
 LOINC, ICD = "http://loinc.org", "http://hl7.org/fhir/sid/icd-10-cm"
 
@@ -151,16 +165,21 @@ def _report(folder: Path, trained: Path) -> Path:
         "diabetes_1y": Outcome(name="type_2_diabetes", codes=("ICD10CM/E11",)),
         "death_1y": Outcome(name="death", codes=("MEDS_DEATH",)),
         "hypertension_1y": Outcome(name="hypertension", codes=("ICD10CM/I10",)),
+        "hypertension_2y": Outcome(name="hypertension", codes=("ICD10CM/I10",)),
     }
     tasks = [
-        ExaminedTask(task=task, outcome=outcome, horizons_days=(365.25,), occurrence="incident")
+        ExaminedTask(
+            task=task, outcome=outcome, horizons_days=(365.25 * int(task[-2]),), occurrence=OCCURRENCE[task]
+        )
         for task, outcome in outcomes.items()
     ]
-    aurocs = {"diabetes_1y": 0.85, "death_1y": 0.80, "hypertension_1y": 0.60}
+    aurocs = {"diabetes_1y": 0.85, "death_1y": 0.80, "hypertension_1y": 0.60, "hypertension_2y": 0.80}
     report = Report(tasks={task: {"all": _figures(auroc)} for task, auroc in aurocs.items()})
+    report.tasks["hypertension_2y"]["group=sex=male"] = _figures(0.55)
     step = Step(folder, name="validate", inputs=[trained], spec={}, now=NOW)
     with step:
         step.file("report.json", make=lambda path: write_report(report, path))
+        step.file("tasks/hypertension_2y.toml", make=lambda path: path.write_text(GROUPED, "utf-8") and 1)
         step.file("tasks.json", make=lambda path: path.write_bytes(msgspec.json.encode(tasks)) and 1)
         step.finish(rows=Rows())
     return folder

@@ -46,9 +46,9 @@ def test_every_answer_and_every_refusal_is_written(client: TestClient, world: An
         rows = list(database.execute("select grantee, kind, tasks, status, state from audit order by n"))
     database.close()
     assert rows == [
-        ("ward", "forecast", "death_1y diabetes_1y", 200, "internal"),
+        ("ward", "forecast", "death_1y diabetes_1y hypertension_2y", 200, "internal"),
         ("", "ask", "", 401, "internal"),
-        ("ward", "forecast", "death_1y diabetes_1y", 404, "internal"),
+        ("ward", "forecast", "death_1y diabetes_1y hypertension_2y", 404, "internal"),
         ("clinic", "patients", "", 403, "internal"),
     ]
 

@@ -54,6 +54,7 @@ def test_the_release_says_what_it_is(client: TestClient) -> None:
     assert [item["examined"]["task"] for item in about["allow_list"]["allowed"]] == [
         "diabetes_1y",
         "death_1y",
+        "hypertension_2y",
     ]
     assert about["allow_list"]["refused"][0]["task"] == "hypertension_1y"
     assert "Not a cleared medical device" in about["card"]["notice"]
@@ -89,6 +90,7 @@ def test_without_a_question_everything_allowed_is_answered(client: TestClient, s
     assert {risk.outcome for risk in answer.risks} | {one.outcome for one in answer.abstentions} == {
         "type_2_diabetes",
         "death",
+        "hypertension",
     }
     assert all(
         risk.interval and risk.interval.low <= risk.probability <= risk.interval.high for risk in answer.risks

@@ -14,10 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from residency.contract.errors import InputError
+from residency.contract.packed import Packed
 from residency.contract.questions import Answer, AnyQuestion
 from residency.reasoning import Answers, Index, ask
 from residency.release import Release
 from residency.release.allow_list import Allowed
+from residency.serving.populations import Populations, doubts_of
 from residency.serving.questions import allowed_of
 from residency.serving.veil import Veil
 from residency.timeline import pack
@@ -54,6 +56,11 @@ class Bedside:
     def veil(self) -> Veil:
         """The release's own de-identification."""
         return Veil.of(self.release.policy, self.key)
+
+    @cached_property
+    def populations(self) -> Populations:
+        """For whom the release was shown to work."""
+        return Populations.of(self.release)
 
     @cached_property
     def units(self) -> dict[str, str]:
@@ -93,15 +100,27 @@ class Bedside:
             release=self.release.digest,
             allowed=allowed_of(items),
         )
+        slices = [self._slices(item, packed, index, veiled.events) for item in items]
         return tuple(
-            self._merged(answers, row, len(questions), patient, veiled.shift) for row in range(len(times))
+            self.populations.judged(
+                self._merged(answers, row, patient, veiled.shift),
+                [
+                    doubt
+                    for item, mine in zip(items, slices, strict=True)
+                    for doubt in doubts_of(questions, item, mine[row])
+                ],
+            )
+            for row in range(len(times))
         )
 
-    def _merged(
-        self, answers: Answers, row: int, n_questions: int, patient: Patient, shift: timedelta
-    ) -> Answer:
+    def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:
+        """Name the examined slices that the patient is in, at each time."""
+        site = next((name for name in events.column("site").to_pylist() if name), None)
+        return self.populations.slices_of(item, packed, self.release.model.vocabulary, index, site)
+
+    def _merged(self, answers: Answers, row: int, patient: Patient, shift: timedelta) -> Answer:
         """Put the answers to all questions at one time together, in the caller's own terms."""
-        parts = [answers.answer(row, number) for number in range(n_questions)]
+        parts = [answers.answer(row, number) for number in range(len(answers.questions))]
         first, freshness = parts[0], parts[0].freshness
         latest = freshness.latest - shift if freshness.latest is not None else None
         return msgspec.structs.replace(

@@ -55,6 +55,7 @@ def sentences_of(answer: Answer) -> str:
     """Say an answer: one sentence a risk, one a reason for none, and what it is not."""
     parts = [_risk(risk) for risk in answer.risks]
     parts += [_abstention(abstention) for abstention in answer.abstentions]
+    parts += [statement.text.replace("_", " ") for statement in answer.statements]
     parts.append(_freshness(answer))
     if answer.research:
         parts.append("Research only: outside what the release was examined for.")

@@ -189,7 +189,10 @@ class Chart:
 
     def _warnings(self, names: Sequence[str], answer: Answer) -> list[str]:
         """Say what to know beside a figure that is given."""
-        return [one.detail for one in answer.abstentions if one.outcome in names and one.detail]
+        prefixes = tuple(f"{name}: " for name in names)
+        said = [one.text for one in answer.statements if one.tag == "warning"]
+        found = [text for text in said if text.startswith(prefixes)]
+        return [text.partition(": ")[2].capitalize() for text in found]
 
     def _labs(self) -> None:
         from nicegui import ui
