@@ -1,19 +1,20 @@
-"""In: dates and times as FHIR writes them. Out: naive local microseconds, of the first and the last instant meant.
+"""In: dates and times as FHIR writes them. Out: naive local microseconds, of what they mean.
 
-A date without a time means its whole day, `2019-05` its whole month, `2019` its whole year: the event is placed at
-the first instant, and was available at the last. An offset is dropped and the wall clock kept, unless the mapping
-names the site's zone; then the instant is turned into that zone's wall clock.
+A date without a time means its whole day, `2019-05` its whole month, `2019` its whole year: the event is
+placed at the first instant, and was available at the last. An offset is dropped and the wall clock kept,
+unless the mapping names the site's zone; then the instant is turned into that zone's wall clock.
 """
 
 import calendar
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+T = TypeVar("T", str, bytes)
 NONE: Final = int(np.iinfo(np.int64).min)
 """No time is given. Arrow's null is kept apart from it."""
 BAD: Final = NONE + 1
@@ -24,18 +25,20 @@ _PARTIAL: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _CACHED: Final = 1_000_000
 
 
-class Cache(dict[str | bytes | None, int]):
+class Cache(dict[T | None, int], Generic[T]):
     """Reads each distinct text once; forgets all when it grows too large."""
 
-    def __init__(self, read: Callable[[str], int], none: int) -> None:
+    def __init__(self, read: Callable[[T], int], none: int) -> None:
         super().__init__({None: none})
-        self._read, self._none = read, none
+        self._read: Callable[[T], int] = read
+        self._none = none
 
-    def __missing__(self, text: str) -> int:
+    def __missing__(self, text: T) -> int:
         if len(self) > _CACHED:
             self.clear()
             self[None] = self._none
-        value = self[text] = self._read(text)
+        value: int = self._read(text)
+        self[text] = value
         return value
 
 
@@ -99,7 +102,9 @@ def _whole(text: str) -> tuple[int, int]:
     parts = [int(part) for part in text.split("-")]
     year, month, day = parts[0], parts[1] if len(parts) > 1 else 1, parts[2] if len(parts) > 2 else 1
     start = datetime(year, month, day)  # noqa: DTZ001
-    days = 1 if len(parts) == 3 else calendar.monthrange(year, month)[1] if len(parts) == 2 else _days_of(year)
+    days = (
+        1 if len(parts) == 3 else calendar.monthrange(year, month)[1] if len(parts) == 2 else _days_of(year)
+    )
     first = microseconds(start)
     return first, first + days * 86_400_000_000 - 1
 

@@ -22,8 +22,8 @@ def spelled(coding: Coding) -> str | None:
     """Spell a coding; a system that our table lacks becomes LOCAL, with the last part of its own name.
 
     Example:
-        >>> spelled(Coding(system="http://loinc.org", code="2160-0")), spelled(Coding(system="urn:x:lab", code="K"))
-        ('LOINC/2160-0', 'LOCAL/lab:K')
+        >>> spelled(Coding(system="http://loinc.org", code="2160-0")), spelled(Coding(system="urn:x:lab",
+        code="K")) ('LOINC/2160-0', 'LOCAL/lab:K')
     """
     if not coding.code:
         return None
@@ -49,14 +49,14 @@ class Book:
         return self._numbers.setdefault(code, len(self._numbers))
 
     def tell(self, code: str, description: str | None = None, parents: tuple[str, ...] = ()) -> None:
-        """Take note of a description and of parents; of several descriptions the first by the alphabet stays."""
+        """Take note of parents and of a description; of several, the first by the alphabet stays."""
         known, above = self._told.get(code, (None, set()))
         if description and (known is None or description < known):
             known = description
         self._told[code] = (known, above.union(parents))
 
     def concept(self, concept: Concept) -> int:
-        """Give the number of a concept: of its coding from the most preferred system; the others are its parents."""
+        """Give the number of a concept: of its most preferred coding; the others are its parents."""
         spellings = [(spelled(coding), coding.display) for coding in concept.coding]
         known = [(code, display) for code, display in spellings if code is not None]
         if not known:
@@ -109,7 +109,11 @@ def class_reader(raw: bytes) -> str:
         found = CODING.decode(raw)
     except msgspec.ValidationError:
         return "UNK"
-    coding = found if isinstance(found, Coding) else next((one for concept in found for one in concept.coding), None)
+    coding = (
+        found
+        if isinstance(found, Coding)
+        else next((one for concept in found for one in concept.coding), None)
+    )
     return (coding.code if coding else None) or "UNK"
 
 

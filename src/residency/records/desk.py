@@ -1,4 +1,4 @@
-"""In: raw fields of one site's resources. Out: numbers for them, through caches, and a count of what was left out."""
+"""In: raw fields of one site's resources. Out: numbers for them, and a count of what was left out."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -44,8 +44,12 @@ class Desk:
         self.clock = Clock(time_zone)
         self.book = Book(preference)
         self.code = Cache(concept_reader(self.book), concepts.NONE)
-        self.begins = Cache(lambda raw: self.book.number(codes.join("VISIT", class_reader(raw))), concepts.NONE)
-        self.ends = Cache(lambda raw: self.book.number(codes.join("VISIT_END", class_reader(raw))), concepts.NONE)
+        self.begins: Cache[bytes] = Cache(
+            lambda raw: self.book.number(codes.join("VISIT", class_reader(raw))), concepts.NONE
+        )
+        self.ends: Cache[bytes] = Cache(
+            lambda raw: self.book.number(codes.join("VISIT_END", class_reader(raw))), concepts.NONE
+        )
         self.units = Cache(self._unit, -1)
         self.unit_names: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
@@ -79,9 +83,7 @@ class Desk:
             self.dropped[reason] += n
         return ~out
 
-    def admit(  # noqa: PLR0913 - one column each
-        self, rs: list[Any], kind: str, *, subject: Ints, time: Ints, code: Ints, known: Ints
-    ) -> Mask:
+    def admit(self, rs: list[Any], kind: str, *, subject: Ints, time: Ints, code: Ints, known: Ints) -> Mask:
         """Tell the rows that have a patient, a code and a time."""
         ok = np.ones(len(rs), bool)
         ok &= self.drop(f"{kind}: no patient", subject < 0)

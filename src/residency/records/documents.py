@@ -1,4 +1,4 @@
-"""In: paths as a person typed them. Out: the files in them, in a fixed order, each with a name that is safe to show."""
+"""In: paths as a person typed them. Out: the files in them, in a fixed order, named safely."""
 
 import hashlib
 import tarfile
@@ -6,14 +6,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final, cast
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from residency.contract.errors import InputError
 
+_ISAL_ERROR: Final = cast("type[Exception]", isal_zlib.error)
 BLOCK: Final = 4 << 20
 ARCHIVES: Final = ("*.tar", "*.tar.gz", "*.tgz", "*.tar.xz", "*.tar.bz2", "*.zip")
 CHUNK_BYTES: Final = 48 << 20
@@ -58,23 +59,24 @@ class Document:
         body = self.body if self.body is not None else self.path.read_bytes()
         return hashlib.sha256(body).hexdigest()[:12]
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BufferedIOBase:
         """Open it for reading, unpacked where its name ends in .gz.
 
         Raises:
             InputError: it cannot be read, or is no gzip.
         """
         try:
-            raw: IO[bytes] = BytesIO(self.body) if self.body is not None else self.path.open("rb")
+            raw: BufferedIOBase = BytesIO(self.body) if self.body is not None else self.path.open("rb")
         except OSError as error:
             raise InputError("cannot read a file", where=self.where(), mend=type(error).__name__) from None
         if not self.name.endswith(".gz"):
             return raw
-        if raw.read(2) != b"\x1f\x8b":
-            raw.close()
+        is_gzip = raw.read(2) == b"\x1f\x8b"
+        raw.close()
+        if not is_gzip:
             raise InputError("named .gz, but is not gzip", where=self.where())
-        raw.seek(0)
-        return igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-any-return]
+        packed = BytesIO(self.body) if self.body is not None else self.path
+        return cast(BufferedIOBase, igzip.open(packed, "rb"))  # type: ignore[no-untyped-call]
 
     def blocks(self) -> Iterator[bytes]:
         """Give the content in blocks.
@@ -87,8 +89,10 @@ class Document:
                 while block := handle.read(BLOCK):
                     yield block
         except EOFError:
-            raise InputError("the file is cut short: its gzip stream does not end", where=self.where()) from None
-        except (OSError, igzip.igzip_lib.IsalError) as error:
+            raise InputError(
+                "the file is cut short: its gzip stream does not end", where=self.where()
+            ) from None
+        except (OSError, _ISAL_ERROR) as error:
             raise InputError("the file is damaged", where=self.where(), mend=type(error).__name__) from None
 
 
@@ -130,10 +134,14 @@ def _in_folder(root: Path, patterns: tuple[str, ...], is_safe: Callable[[str], b
     wanted = sorted(
         path
         for path in root.rglob("*")
-        if not path.name.startswith(".") and _matches(path.name.lower(), patterns + ARCHIVES) and path.is_file()
+        if not path.name.startswith(".")
+        and _matches(path.name.lower(), patterns + ARCHIVES)
+        and path.is_file()
     )
     if not wanted:
-        raise InputError("nothing to read in the folder", where=str(root), mend=f"it reads {', '.join(patterns)}")
+        raise InputError(
+            "nothing to read in the folder", where=str(root), mend=f"it reads {', '.join(patterns)}"
+        )
     return [
         Document(
             path=path,
@@ -151,7 +159,9 @@ def _first_folder(relative: Path | PurePosixPath) -> str:
 
 
 def unpacked(
-    documents: tuple[Document, ...], patterns: tuple[str, ...], is_safe: Callable[[str], bool] = lambda _: False
+    documents: tuple[Document, ...],
+    patterns: tuple[str, ...],
+    is_safe: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[Document]:
     """Give the documents, with archives replaced by what they hold, read as a stream."""
     for document in documents:

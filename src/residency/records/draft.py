@@ -1,4 +1,4 @@
-"""In: columns of events, piece by piece. Out: record batches of the events table, with text dictionary-encoded."""
+"""In: columns of events, piece by piece. Out: batches of the events table, with text dictionary-encoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,12 +83,18 @@ def close(pieces: list[Piece], *, codes: list[str], units: list[str], site: str)
     """Put pieces together as events of one site."""
     code_names, unit_names = pa.array(codes, pa.string()), pa.array(units, pa.string())
     site_names = pa.array([site], pa.string())
-    return pa.concat_tables([_table(piece, code_names, unit_names, site_names) for piece in pieces] or [COLUMNS.empty_table()])
+    return pa.concat_tables(
+        [_table(piece, code_names, unit_names, site_names) for piece in pieces] or [COLUMNS.empty_table()]
+    )
 
 
 def _table(piece: Piece, codes: pa.StringArray, units: pa.StringArray, site: pa.StringArray) -> pa.Table:
     n = len(piece.subject)
-    value = pa.nulls(n, pa.float64()) if piece.value is None else pa.array(piece.value, mask=np.isnan(piece.value))
+    value = (
+        pa.nulls(n, pa.float64())
+        if piece.value is None
+        else pa.array(piece.value, mask=np.isnan(piece.value))
+    )
     text = pa.nulls(n, pa.large_string()) if piece.text is None else pa.array(piece.text, pa.large_string())
     available = np.where(piece.time == clock.NONE, clock.NONE, np.maximum(piece.available, piece.time))
     return pa.Table.from_arrays(

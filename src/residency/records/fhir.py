@@ -1,4 +1,4 @@
-"""In: FHIR R4 as NDJSON, Bundles or single resources, plain or gzipped. Out: events, codes and patients, in batches."""
+"""In: FHIR R4 as NDJSON, Bundles or resources, plain or gzipped. Out: events, codes and patients."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -40,8 +40,8 @@ class FhirMapping(Settings):
     """How FHIR is read; a mapping file is optional.
 
     Attributes:
-        prefer: names of code systems, the most preferred first; of several codings of a concept the first by this
-            order becomes the code, the others its parents. The order of `contract.codes` follows.
+        prefer: names of code systems, the most preferred first; of several codings of a concept the first by
+            this order becomes the code, the others its parents. The order of `contract.codes` follows.
     """
 
     prefer: tuple[str, ...] = ()
@@ -74,7 +74,9 @@ class FhirSource:
         """List the files to read."""
         return listing(paths, PATTERNS, is_safe)
 
-    def read_documents(self, documents: tuple[Document, ...], mapping: dict[str, Any]) -> Iterator[Rows | Dropped]:
+    def read_documents(
+        self, documents: tuple[Document, ...], mapping: dict[str, Any]
+    ) -> Iterator[Rows | Dropped]:
         """Read some of the files."""
         settings = specs.read(FhirMapping, mapping, where="mapping")
         desks: dict[str, Desk] = {}
@@ -106,7 +108,12 @@ def _events(batch: Batch, desk: Desk) -> Iterator[Rows | Dropped]:
     out = {reason: n for reason, n in desk.dropped.items() if n}
     desk.dropped.clear()
     desk.spoiled.clear()
-    kept = len(batch.resources) + batch.not_read - sum(out.values()) - sum(one.n for one in bad[len(batch.spoiled) :])
+    kept = (
+        len(batch.resources)
+        + batch.not_read
+        - sum(out.values())
+        - sum(one.n for one in bad[len(batch.spoiled) :])
+    )
     events = draft.close(pieces, codes=desk.book.spellings, units=list(desk.unit_names), site=desk.site)
     yield Rows("events", draft.one_batch(events), n=kept)
     yield Rows("subjects", _declared(batch, subjects, patients_at, desk.site), n=0)
@@ -124,5 +131,6 @@ def _declared(batch: Batch, subjects: Ints, at: list[int], site: str) -> pa.Reco
     places = [batch.place_at(index) for index in at]
     where = [f"{document.shown}, row {row}" for document, row in places]
     return pa.RecordBatch.from_pydict(
-        {"subject_id": pa.array(subjects), "site": [site] * len(subjects), "where": where}, schema=draft.DECLARED
+        {"subject_id": pa.array(subjects), "site": [site] * len(subjects), "where": where},
+        schema=draft.DECLARED,
     )

@@ -1,7 +1,7 @@
 """In: resources of one type. Out: their events in columns, and counts of what was left out and why.
 
-One function a resource type. Each makes numpy columns with caches for what repeats, so that a resource costs a few
-look-ups and no object of ours.
+One function a resource type. Each makes numpy columns with caches for what repeats, so that a resource costs
+a few look-ups and no object of ours.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -51,9 +51,14 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
     rs = desk.standing(rs, "Observation")
     first, last, units = desk.clock.first, desk.clock.last, desk.units
     time = ints(
-        [first[r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued] for r in rs]
+        [
+            first[r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued]
+            for r in rs
+        ]
     )
-    known = ints([last[r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod)] for r in rs])
+    known = ints(
+        [last[r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod)] for r in rs]
+    )
     code = ints([desk.code[bytes(r.code)] for r in rs])
     subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     quantities = [r.valueQuantity for r in rs]
@@ -81,8 +86,8 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
             text=[text[i] for i in whole],
         ),
         Piece(
-            subject=subject[row], time=time[row], available=known[row], code=parts.code[part], visit=visit[row],
-            value=parts.value[part], unit=parts.unit[part], source=source.take(row),
+            subject=subject[row], time=time[row], available=known[row], code=parts.code[part],
+            visit=visit[row], value=parts.value[part], unit=parts.unit[part], source=source.take(row),
             text=[parts.text[i] for i in part],
         ),
     ]  # fmt: skip
@@ -91,7 +96,7 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
 def _other_values(rs: Sequence[Observation | Component], value: Floats) -> list[str | None]:
     """Give the values that are no quantities: text as text, and whole numbers and flags into `value`."""
     text: list[str | None] = [None] * len(rs)
-    for i in np.flatnonzero(np.isnan(value)):
+    for i in np.flatnonzero(np.isnan(value)).tolist():
         r = rs[i]
         if r.valueString is not None:
             text[i] = r.valueString
@@ -111,7 +116,9 @@ class _Parts:
         self.row = np.array(row, np.int64)
         self.code = ints([desk.code[bytes(c.code)] for c in found])
         self.value = np.fromiter((_number(c.valueQuantity) for c in found), np.float64, len(found))
-        self.unit = ints([-1 if (q := c.valueQuantity) is None else desk.units[q.code or q.unit] for c in found])
+        self.unit = ints(
+            [-1 if (q := c.valueQuantity) is None else desk.units[q.code or q.unit] for c in found]
+        )
         self.text = _other_values(found, self.value)
         keep = np.flatnonzero(
             (self.code >= 0) & (~np.isnan(self.value) | np.array([t is not None for t in self.text], bool))
@@ -144,20 +151,25 @@ def _simple(  # noqa: PLR0913 - one column each
     at = np.where(at == clock.NONE, available, at)
     ok = np.flatnonzero(desk.admit(rs, kind, subject=subject, time=at, code=code, known=available))
     doses = [dose(r) for r in rs] if dose else []
+    units = [-1 if q is None else desk.units[q.code or q.unit] for q in doses]
     return [
         Piece(
             subject=subject[ok], time=at[ok], available=available[ok], code=code[ok],
             visit=ints([desk.keys.visit[bytes(v)] for v in visit])[ok],
             source=references(kind, [r.id for r in rs]).take(ok),
             value=np.fromiter(map(_number, doses), np.float64, len(rs))[ok] if dose else None,
-            unit=ints([-1 if q is None else desk.units[q.code or q.unit] for q in doses])[ok] if dose else None,
+            unit=ints(units)[ok] if dose else None,
         )
     ]  # fmt: skip
 
 
 def conditions(rs: list[Condition], desk: Desk) -> list[Piece]:
     """Diagnoses at their onset, available when recorded."""
-    rs = desk.without(rs, "Condition: refuted or entered in error", lambda r: first_code(bytes(r.verificationStatus)) in REFUTED)
+    rs = desk.without(
+        rs,
+        "Condition: refuted or entered in error",
+        lambda r: first_code(bytes(r.verificationStatus)) in REFUTED,
+    )
     return _simple(
         rs, "Condition", desk,
         code=ints([desk.code[bytes(r.code)] for r in rs]),
@@ -210,7 +222,9 @@ def administrations(rs: list[MedicationAdministration], desk: Desk) -> list[Piec
 def _drugs(rs: Sequence[MedicationRequest | MedicationAdministration], desk: Desk) -> Ints:
     return ints(
         [
-            _drug(r, desk) if r.medicationReference is not None else desk.code[bytes(r.medicationCodeableConcept)]
+            _drug(r, desk)
+            if r.medicationReference is not None
+            else desk.code[bytes(r.medicationCodeableConcept)]
             for r in rs
         ]
     )
@@ -241,7 +255,10 @@ def encounters(rs: list[Encounter], desk: Desk) -> list[Piece]:
     """A visit begins, and ends; each is available then and not before."""
     rs = desk.standing(rs, "Encounter")
     first, last = desk.clock.first, desk.clock.last
-    start, end = ints([first[_start(r.period)] for r in rs]), ints([last[r.period.end if r.period else None] for r in rs])
+    start, end = (
+        ints([first[_start(r.period)] for r in rs]),
+        ints([last[r.period.end if r.period else None] for r in rs]),
+    )
     subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     kinds = [bytes(r.class_) for r in rs]
     code = ints([desk.begins[kind] for kind in kinds])
@@ -252,7 +269,19 @@ def encounters(rs: list[Encounter], desk: Desk) -> list[Piece]:
     left = ints([desk.ends[kinds[i]] for i in over])
     ended = np.maximum(end, start)[over]
     begun = Piece(
-        subject=subject[at], time=start[at], available=start[at], code=code[at], visit=visit[at], source=source.take(at)
+        subject=subject[at],
+        time=start[at],
+        available=start[at],
+        code=code[at],
+        visit=visit[at],
+        source=source.take(at),
     )
-    done = Piece(subject=subject[over], time=ended, available=ended, code=left, visit=visit[over], source=source.take(over))
+    done = Piece(
+        subject=subject[over],
+        time=ended,
+        available=ended,
+        code=left,
+        visit=visit[over],
+        source=source.take(over),
+    )
     return [begun, done]

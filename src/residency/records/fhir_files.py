@@ -1,7 +1,7 @@
 """In: FHIR files. Out: batches of decoded resources of one site, each of which can say where it stands.
 
-Lines are decoded many at a time; only where that fails are they looked at one by one, to tell a file that is cut
-short (an error) from a resource that is malformed (counted) or of an unknown type (counted).
+Lines are decoded many at a time; only where that fails are they looked at one by one, to tell a file that is
+cut short (an error) from a resource that is malformed (counted) or of an unknown type (counted).
 """
 
 from bisect import bisect_right
@@ -14,9 +14,9 @@ import msgspec
 
 from residency.contract.errors import InputError
 from residency.records.documents import Document
+from residency.records.resource_types import NOT_READ
 from residency.records.resources import (
     HEAD,
-    NOT_READ,
     RAW_BUNDLE,
     READ,
     RESOURCE,
@@ -105,10 +105,12 @@ class Batch:
         self.resources += found.resources
         self.aliases |= found.aliases
         self.not_read += found.not_read
-        self.spoiled += [Spoiled(f"{kind}: malformed", 1, document.where(row)) for kind, row in found.malformed]
+        self.spoiled += [
+            Spoiled(f"{kind}: malformed", 1, document.where(row)) for kind, row in found.malformed
+        ]
 
     def place(self, resource: Any) -> tuple[Document, int]:
-        """Say in which document and row a resource stands; looked for by identity, so only where it is needed."""
+        """Say in which document and row a resource stands; it is looked for, so only where it is needed."""
         index = next((i for i, one in enumerate(self.resources) if one is resource), 0)
         return self.place_at(index)
 
@@ -148,7 +150,9 @@ def _found(document: Document) -> Iterator[Found]:
     if not head:
         raise InputError("the file is empty", where=document.where())
     if head[:1] != b"{":
-        raise InputError("not JSON", where=document.where(), mend="FHIR is read as NDJSON, Bundles or resources")
+        raise InputError(
+            "not JSON", where=document.where(), mend="FHIR is read as NDJSON, Bundles or resources"
+        )
     if _begins_with_line(head):
         yield from _lines(document, head, blocks)
     else:
@@ -205,7 +209,9 @@ def _document(document: Document, head: bytes, blocks: Iterator[bytes]) -> Itera
         parts.append(block)
         size += len(block)
         if size > LARGEST_DOCUMENT:
-            raise InputError("one JSON document of more than 1 GiB", where=document.where(), mend="use NDJSON")
+            raise InputError(
+                "one JSON document of more than 1 GiB", where=document.where(), mend="use NDJSON"
+            )
     found, body = Found(1), b"".join(parts)
     if _begins_with_line(body):
         yield from _lines(document, body, iter(()))
@@ -214,14 +220,18 @@ def _document(document: Document, head: bytes, blocks: Iterator[bytes]) -> Itera
     yield found
 
 
-def _one(document: Document, body: bytes | msgspec.Raw, row: int, found: Found, url: str | None = None) -> None:
+def _one(
+    document: Document, body: bytes | msgspec.Raw, row: int, found: Found, url: str | None = None
+) -> None:
     """Take one resource, or say what is wrong with it."""
     try:
         resource = RESOURCE.decode(body)
     except msgspec.ValidationError:
         _odd(document, body, row, found)
     except msgspec.DecodeError:
-        raise InputError("not whole JSON: the file is cut short or damaged", where=document.where(row)) from None
+        raise InputError(
+            "not whole JSON: the file is cut short or damaged", where=document.where(row)
+        ) from None
     else:
         found.name(resource, url)
         found.take(resource)

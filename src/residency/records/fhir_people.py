@@ -1,4 +1,4 @@
-"""In: patients and concept maps. Out: birth, death and static facts as events; what a code means as parents."""
+"""In: patients and concept maps. Out: birth, death and static facts as events; parents of codes."""
 
 from typing import Final
 
@@ -28,7 +28,9 @@ def people(rs: list[Patient], desk: Desk) -> tuple[list[Piece], Ints]:
         ("deceasedDateTime", (death == clock.BAD) & (birth != clock.BAD)),
     ):
         if wrong.any():
-            desk.spoiled.append(("Patient: a date that is none", int(wrong.sum()), column, rs[int(wrong.argmax())]))
+            desk.spoiled.append(
+                ("Patient: a date that is none", int(wrong.sum()), column, rs[int(wrong.argmax())])
+            )
     ok = (birth != clock.BAD) & (death != clock.BAD)
     rs = [r for r, good in zip(rs, ok, strict=True) if good]
     birth, death = birth[ok], death[ok]
@@ -82,7 +84,9 @@ def _groups(patient: Patient, desk: Desk) -> list[int]:
 
 
 def _categories(extension: Extension) -> list[Coding]:
-    return [part.valueCoding for part in extension.extension if part.url == "ombCategory" and part.valueCoding]
+    return [
+        part.valueCoding for part in extension.extension if part.url == "ombCategory" and part.valueCoding
+    ]
 
 
 def concept_maps(rs: list[ConceptMap], desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""In: all spooled chunks. Out: what holds for them together: units, sites, ranges; or why the input is refused."""
+"""In: all spooled chunks. Out: what holds for them together; or why the input is refused."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -118,7 +118,9 @@ def _refuse_twice(declared: pa.Table | None) -> None:
     first, second = int(order[again[0]]), int(order[again[0] + 1])
     one, other = (declared.slice(row, 1).to_pylist()[0] for row in (first, second))
     if one["site"] != other["site"]:
-        raise IdentityError("patients of two sites share an ingest id", where=f"{one['where']}; {other['where']}")
+        raise IdentityError(
+            "patients of two sites share an ingest id", where=f"{one['where']}; {other['where']}"
+        )
     raise InputError(
         f"a patient is described twice ({len(again)} such in all)", where=f"{one['where']}; {other['where']}"
     )
@@ -128,7 +130,9 @@ def _targets(described: pa.Table | None) -> dict[str, str]:
     """Say what pointers to drugs mean."""
     if described is None:
         return {}
-    rows = zip(described.column("code").to_pylist(), described.column("parent_codes").to_pylist(), strict=True)
+    rows = zip(
+        described.column("code").to_pylist(), described.column("parent_codes").to_pylist(), strict=True
+    )
     return {code: parents[0] for code, parents in rows if code.startswith(POINTER) and parents}
 
 

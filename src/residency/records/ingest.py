@@ -1,7 +1,7 @@
-"""In: a source's files and a mapping. Out: one folder of identified event tables, labels, observation and metadata.
+"""In: a source's files and a mapping. Out: identified event tables, labels, observation and metadata.
 
-The input is read chunk by chunk into a spool under the folder, which survives a kill; then ranges of patients are
-picked out of the spool, sorted, and written as shards.
+The input is read chunk by chunk into a spool under the folder, which survives a kill; then ranges of
+patients are picked out of the spool, sorted, and written as shards.
 """
 
 import shutil
@@ -23,8 +23,8 @@ from residency.records import metadata, observed, shards
 from residency.records.documents import Document, chunks
 from residency.records.gathering import Gathering, gather
 from residency.records.runs import Chunks
-from residency.records.shards import Range
 from residency.records.settings import Settings, shared
+from residency.records.shards import Range
 from residency.records.spool import spool_chunk
 
 
@@ -36,12 +36,14 @@ class DocumentSource(Protocol):
         """List the files to read."""
         ...
 
-    def read_documents(self, documents: tuple[Document, ...], mapping: dict[str, Any]) -> Iterator[Rows | Dropped]:
+    def read_documents(
+        self, documents: tuple[Document, ...], mapping: dict[str, Any]
+    ) -> Iterator[Rows | Dropped]:
         """Read some of the files."""
         ...
 
 
-def ingest(  # noqa: PLR0913 - the command's own arguments
+def ingest(
     out: Path,
     source: str,
     paths: list[Path],
@@ -96,7 +98,11 @@ def _pieces(reader: RecordSource, paths: tuple[Path, ...], mapping: dict[str, An
 
 
 def _spooled(
-    spool: Path, reader: RecordSource, pieces: list[tuple[Any, ...]], mapping: dict[str, Any], progress: Progress
+    spool: Path,
+    reader: RecordSource,
+    pieces: list[tuple[Any, ...]],
+    mapping: dict[str, Any],
+    progress: Progress,
 ) -> Chunks:
     folders = [spool / f"{number:06}" for number in range(len(pieces))]
     for done, (folder, piece) in enumerate(zip(folders, pieces, strict=True)):
@@ -115,12 +121,16 @@ def _write_tables(step: Step, found: Gathering, common: Settings, progress: Prog
     for done, part in enumerate(found.ranges):
         progress("writing", done, len(found.ranges))
         for folder, make in _tables(found, part, common).items():
-            step.shard(part.key, folder, suffix=".parquet", make=lambda path, make=make: shards.write(make(), path))
+            step.shard(part.key, folder, suffix=".parquet", make=partial(_write, make))
     progress("writing", len(found.ranges), len(found.ranges))
 
 
+def _write(make: Callable[[], pa.Table], path: Path) -> int:
+    return shards.write(make(), path)
+
+
 def _tables(found: Gathering, part: Range, common: Settings) -> dict[str, Callable[[], pa.Table]]:
-    """Give what makes each table of a range of patients; events are gathered once, and only where they are needed."""
+    """Give what makes each table of a range of patients; events are gathered once, where needed."""
     events = cache(lambda: shards.events(found.events, part, found.writing))
 
     def observation() -> pa.Table:
@@ -140,5 +150,7 @@ def _tables(found: Gathering, part: Range, common: Settings) -> dict[str, Callab
 
 def _write_metadata(step: Step, found: Gathering, common: Settings) -> None:
     step.file(schema.CODES_FILE, make=lambda path: shards.write(metadata.codes_table(found), path))
-    step.file(schema.SUBJECTS_FILE, make=lambda path: shards.write(metadata.subjects_table(found, common), path))
+    step.file(
+        schema.SUBJECTS_FILE, make=lambda path: shards.write(metadata.subjects_table(found, common), path)
+    )
     step.file(schema.DATASET_FILE, make=lambda path: metadata.write_dataset(found, common, path))

@@ -1,4 +1,4 @@
-"""In: a MEDS 0.4 folder, or event tables in its schema. Out: events, labels and codes, with our columns added."""
+"""In: a MEDS 0.4 folder, or event tables in its schema. Out: events, labels and codes, with our columns."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -52,10 +52,14 @@ class MedsSource:
         """List the files to read: of a MEDS folder, those in its three places."""
         found = listing(paths, PATTERNS, lambda _: True)
         if any(_place(document) == "data" for document in found):
-            found = tuple(document for document in found if _place(document) in _READERS or document.is_archive)
+            found = tuple(
+                document for document in found if _place(document) in _READERS or document.is_archive
+            )
         return found
 
-    def read_documents(self, documents: tuple[Document, ...], mapping: dict[str, Any]) -> Iterator[Rows | Dropped]:
+    def read_documents(
+        self, documents: tuple[Document, ...], mapping: dict[str, Any]
+    ) -> Iterator[Rows | Dropped]:
         """Read some of the files."""
         settings = specs.read(MedsMapping, mapping, where="mapping")
         for document in unpacked(documents, PATTERNS, lambda _: True):
@@ -71,7 +75,9 @@ def _place(document: Document) -> str:
     return next((part for part in parts[:-1] if part in ("data", "labels", "metadata")), "")
 
 
-def _frames(document: Document, needed: tuple[str, ...], known: tuple[str, ...]) -> Iterator[tuple[pl.DataFrame, int]]:
+def _frames(
+    document: Document, needed: tuple[str, ...], known: tuple[str, ...]
+) -> Iterator[tuple[pl.DataFrame, int]]:
     """Give a file's rows block by block, and the number of the first of each.
 
     Raises:
@@ -153,7 +159,12 @@ def _labels(document: Document, settings: Settings) -> Iterator[Rows | Dropped]:
 
 
 def _codes(document: Document, settings: Settings) -> Iterator[Rows | Dropped]:
-    types = {"code": pl.String, "description": pl.String, "parent_codes": pl.List(pl.String), "unit": pl.String}
+    types = {
+        "code": pl.String,
+        "description": pl.String,
+        "parent_codes": pl.List(pl.String),
+        "unit": pl.String,
+    }
     for frame, _ in _frames(document, ("code",), tuple(CODES.names)):
         rows = _cast(frame, types, settings, document).drop_nulls("code")
         yield Rows("codes", one_batch(rows.to_arrow().cast(CODES)), n=0)

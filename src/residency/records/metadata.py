@@ -1,13 +1,13 @@
-"""In: what all chunks say together. Out: the tables of codes and of patients, and the description of the data set."""
+"""In: what all chunks say together. Out: tables of codes and of patients, and the data set's description."""
 
 from pathlib import Path
 from typing import Final
 
-import meds
 import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from meds.schema import DatasetMetadataSchema
 
 from residency import __version__
 from residency.contract import codes, schema
@@ -67,8 +67,13 @@ def subjects_table(found: Gathering, settings: Settings) -> pa.Table:
     table = pa.table(
         {
             "subject_id": pa.array(everyone),
-            "site": frame.sort("subject_id")["site"].fill_null(settings.site or DEFAULT_SITE).to_arrow().cast(pa.string()),
-            "split_bucket": pa.array([bucket_of(int(one), settings.split_salt) for one in everyone], pa.int16()),
+            "site": frame.sort("subject_id")["site"]
+            .fill_null(settings.site or DEFAULT_SITE)
+            .to_arrow()
+            .cast(pa.string()),
+            "split_bucket": pa.array(
+                [bucket_of(int(one), settings.split_salt) for one in everyone], pa.int16()
+            ),
         }
     )
     return schema.check(table, schema.SUBJECTS)
@@ -78,7 +83,10 @@ def _sites(found: Gathering) -> pl.DataFrame:
     counted = pl.concat([run.sites() for run in found.events])
     names = pl.concat(
         [
-            pl.DataFrame({"chunk": number, "site": range(len(names)), "name": names}, schema_overrides={"chunk": pl.Int64, "site": pl.Int64, "name": pl.String})
+            pl.DataFrame(
+                {"chunk": number, "site": range(len(names)), "name": names},
+                schema_overrides={"chunk": pl.Int64, "site": pl.Int64, "name": pl.String},
+            )
             for number, names in enumerate(found.site_names)
         ]
     )
@@ -113,6 +121,6 @@ def write_dataset(found: Gathering, settings: Settings, path: Path) -> int:
             **found.result(),
         },
     }
-    meds.DatasetMetadataSchema(**body)
+    DatasetMetadataSchema(**body)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
     return 0

@@ -1,13 +1,15 @@
-"""In: FHIR R4 JSON. Out: typed resources with only the fields we use; what repeats (codes, references) stays raw.
+"""In: FHIR R4 JSON. Out: typed resources with only the fields we use; what repeats stays raw.
 
-A raw field is a key into a cache: a code is spelled in the same bytes a million times, and read once. Nothing here
-can hold a cycle, so the garbage collector need not look (`gc=False`).
+A raw field is a key into a cache: a code is spelled in the same bytes a million times, and read once.
+Nothing here can hold a cycle, so the garbage collector need not look (`gc=False`).
 """
 
-from typing import Final, get_args
+from typing import Any, Final, Union, get_args
 
 import msgspec
 from msgspec import Raw, Struct
+
+from residency.records.resource_types import NOT_READ
 
 NOTHING: Final = Raw(b"")
 
@@ -214,34 +216,13 @@ class ConceptMap(Struct, tag_field="resourceType", tag=True, gc=False):
     group: list[MapGroup] = []
 
 
-NOT_READ: Final = tuple(
-    """Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic
-    Binary BiologicallyDerivedProduct BodyStructure CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem
-    ChargeItemDefinition Claim ClaimResponse ClinicalImpression CodeSystem Communication CommunicationRequest
-    CompartmentDefinition Composition Consent Contract Coverage CoverageEligibilityRequest
-    CoverageEligibilityResponse DetectedIssue Device DeviceDefinition DeviceMetric DeviceRequest DeviceUseStatement
-    DiagnosticReport DocumentManifest DocumentReference EffectEvidenceSynthesis Endpoint EnrollmentRequest
-    EnrollmentResponse EpisodeOfCare EventDefinition Evidence EvidenceVariable ExampleScenario ExplanationOfBenefit
-    FamilyMemberHistory Flag Goal GraphDefinition Group GuidanceResponse HealthcareService ImagingStudy Immunization
-    ImmunizationEvaluation ImmunizationRecommendation ImplementationGuide InsurancePlan Invoice Library Linkage List
-    Location Measure MeasureReport Media MedicationDispense MedicationKnowledge MedicationStatement MedicinalProduct
-    MessageDefinition MessageHeader MolecularSequence NamingSystem NutritionOrder ObservationDefinition
-    OperationDefinition OperationOutcome Organization OrganizationAffiliation Parameters PaymentNotice
-    PaymentReconciliation Person PlanDefinition Practitioner PractitionerRole Provenance Questionnaire
-    QuestionnaireResponse RelatedPerson RequestGroup ResearchDefinition ResearchElementDefinition ResearchStudy
-    ResearchSubject RiskAssessment RiskEvidenceSynthesis Schedule SearchParameter ServiceRequest Slot Specimen
-    SpecimenDefinition StructureDefinition StructureMap Subscription Substance SupplyDelivery SupplyRequest Task
-    TerminologyCapabilities TestReport TestScript ValueSet VerificationResult VisionPrescription""".split()
-)
-"""Types of R4 that hold no event of ours: their content is skipped by the decoder and they are counted."""
-
-
 class Skipped(Struct, tag_field="resourceType", gc=False):
     """A resource whose type is not read."""
 
 
 SKIPPED: Final = tuple(
-    msgspec.defstruct(name, [], bases=(Skipped,), tag_field="resourceType", tag=name, gc=False) for name in NOT_READ
+    msgspec.defstruct(name, [], bases=(Skipped,), tag_field="resourceType", tag=name, gc=False)
+    for name in NOT_READ
 )
 
 Clinical = (
@@ -277,15 +258,13 @@ class RawBundle(Struct, gc=False):
     entry: list[RawEntry] = []
 
 
-_ONE = Clinical
-for _kind in SKIPPED:
-    _ONE = _ONE | _kind  # type: ignore[assignment,operator]
+_ONE: Any = Union[(*get_args(Clinical), *SKIPPED)]
 
 
 class Entry(Struct, gc=False):
     """A bundle's entry."""
 
-    resource: _ONE | None = None  # type: ignore[valid-type]
+    resource: _ONE | None = None
     fullUrl: str | None = None  # noqa: N815
 
 
@@ -295,7 +274,7 @@ class Bundle(Struct, tag_field="resourceType", tag=True, gc=False):
     entry: list[Entry] = []
 
 
-RESOURCE: Final = msgspec.json.Decoder(_ONE | Bundle)  # type: ignore[operator,var-annotated]
+RESOURCE: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(_ONE | Bundle)
 HEAD: Final = msgspec.json.Decoder(Head)
 RAW_BUNDLE: Final = msgspec.json.Decoder(RawBundle)
 CONCEPT: Final = msgspec.json.Decoder(Concept)

@@ -53,12 +53,15 @@ class Run:
             table = pa.Table.from_batches([reader.get_batch(i) for i in range(first, last + 1)])
         return table.slice(start - first * BATCH_ROWS, stop - start)
 
-
     def sites(self) -> pl.DataFrame:
         """Give how many rows each patient has at each site of the chunk."""
-        frame = pl.from_arrow(_read(self.path.with_suffix(".sites")))
-        assert isinstance(frame, pl.DataFrame)
-        return frame.select("subject_id", pl.col("site").cast(pl.Int64), pl.col("n").cast(pl.Int64), chunk=pl.lit(self.chunk, pl.Int64))
+        frame = pl.DataFrame(pl.from_arrow(_read(self.path.with_suffix(".sites"))))
+        return frame.select(
+            "subject_id",
+            pl.col("site").cast(pl.Int64),
+            pl.col("n").cast(pl.Int64),
+            chunk=pl.lit(self.chunk, pl.Int64),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,13 @@ class Chunks:
     def tasks(self) -> tuple[str, ...]:
         """Name the labels."""
         return tuple(
-            sorted({path.name.removeprefix("labels~")[:-10] for f in self.folders for path in f.glob("labels~*.run")})
+            sorted(
+                {
+                    path.name.removeprefix("labels~")[:-10]
+                    for f in self.folders
+                    for path in f.glob("labels~*.run")
+                }
+            )
         )
 
     def each(self, name: str) -> list[pa.Table]:

@@ -17,8 +17,9 @@ class ObservationRule:
     """When a patient would have been seen.
 
     Attributes:
-        rule: `contact`: from a first contact to a last, and `gap_days` on, unless contacts lie further apart than
-            `gap_days`; `rows`: from the first row to the last, where rows are written whether or not anything happens.
+        rule: `contact`: from a first contact to a last, and `gap_days` on, unless contacts lie further apart
+            than `gap_days`; `rows`: from the first row to the last, where rows are written whether or not
+            anything happens.
         gap_days: the longest silence that still counts as being looked after.
     """
 
@@ -38,8 +39,8 @@ class Settings:
         site: name of the hospital, where the input is of one.
         site_from: `folder` where the first folder below each path names the site.
         sites: new names of sites, by the name found.
-        time_zone: of the sites; times that carry an offset are turned into its wall clock. Without it their own wall
-            clock is kept.
+        time_zone: of the sites; times that carry an offset are turned into its wall clock. Without it their
+            own wall clock is kept.
         split_salt: of the train, tuning and held-out split.
         units: UCUM unit of a code; for the others the most frequent one is taken.
         observation: when a patient would have been seen.
@@ -81,4 +82,6 @@ class Settings:
 def shared(mapping: dict[str, Any]) -> Settings:
     """Read what all sources share, and leave the rest to the source."""
     names = {item.name for item in fields(Settings)}
-    return specs.read(Settings, {key: value for key, value in mapping.items() if key in names}, where="mapping")
+    return specs.read(
+        Settings, {key: value for key, value in mapping.items() if key in names}, where="mapping"
+    )

@@ -1,6 +1,6 @@
-"""In: spooled runs and how each signal is written down. Out: shards of events, labels and observation by patients."""
+"""In: spooled runs and how each signal is written down. Out: shards of events and labels, by patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from residency.contract import schema
 from residency.contract.codes import BIRTH
 from residency.records.draft import Ints
-from residency.records.runs import Chunks, Run
+from residency.records.runs import Run
 from residency.records.units import Reading
 
 SHARD_EVENTS: Final = 2_000_000
@@ -31,7 +31,9 @@ class Range:
 def ranges(events: Sequence[Run], others: Sequence[Run]) -> list[Range]:
     """Cut the patients of all runs into ranges of about two million events."""
     subject = np.concatenate([run.subject for run in (*events, *others)])
-    n = np.concatenate([*(np.diff(run.offset) for run in events), *(np.zeros(len(run.subject)) for run in others)])
+    n = np.concatenate(
+        [*(np.diff(run.offset) for run in events), *(np.zeros(len(run.subject)) for run in others)]
+    )
     found, at = np.unique(subject, return_inverse=True)
     total = np.cumsum(np.bincount(at, weights=n, minlength=len(found)).astype(np.int64))
     shard = np.maximum(total - 1, 0) // SHARD_EVENTS
@@ -49,7 +51,8 @@ class Writing:
 
     Attributes:
         codes, units, sites: names, in alphabetical order, so that sorting by number sorts by name.
-        code, unit: of each chunk's signals, as numbers; -1 where there is no unit, or where the code is not known.
+        code, unit: of each chunk's signals, as numbers; -1 where there is no unit, or where the code is not
+            known.
         factor, offset: of each chunk's signals.
         site: of each chunk's sites, as numbers.
     """
@@ -62,7 +65,6 @@ class Writing:
     factor: tuple[np.ndarray, ...]
     offset: tuple[np.ndarray, ...]
     site: tuple[Ints, ...]
-
 
     @property
     def birth(self) -> int:
@@ -82,12 +84,12 @@ def writing(pairs: Sequence[Sequence[Reading | None]], sites: Sequence[Sequence[
     units = sorted({reading.unit for reading in known if reading.unit is not None})
     names = sorted({site for chunk in sites for site in chunk})
     code_at = {name: number for number, name in enumerate(codes)}
-    unit_at = {name: number for number, name in enumerate(units)}
+    unit_at: dict[str | None, int] = {name: number for number, name in enumerate(units)}
     site_at = {name: number for number, name in enumerate(names)}
     return Writing(
         codes, units, names,
         tuple(np.array([-1 if r is None else code_at[r.code] for r in c], np.int64) for c in pairs),
-        tuple(np.array([-1 if r is None or r.unit is None else unit_at[r.unit] for r in c], np.int64) for c in pairs),
+        tuple(np.array([-1 if r is None else unit_at.get(r.unit, -1) for r in c], np.int64) for c in pairs),
         tuple(np.array([1.0 if r is None else r.factor for r in c]) for c in pairs),
         tuple(np.array([0.0 if r is None else r.offset for r in c]) for c in pairs),
         tuple(np.array([site_at[site] for site in c], np.int64) for c in sites),
@@ -98,7 +100,18 @@ def events(runs: Sequence[Run], part: Range, how: Writing) -> pl.DataFrame:
     """Gather the events of a range of patients, in the contract's order, with codes as numbers still."""
     found = [_numbers(run.between(part.low, part.high), run.chunk, how) for run in runs]
     frame = pl.concat([one for one in found if one.height] or found[:1])
-    order = ["subject_id", "time", "available", "code", "numeric_value", "text_value", "unit", "visit_id", "site", "source"]
+    order = [
+        "subject_id",
+        "time",
+        "available",
+        "code",
+        "numeric_value",
+        "text_value",
+        "unit",
+        "visit_id",
+        "site",
+        "source",
+    ]
     frame = frame.filter(pl.col("code") >= 0).sort(order, nulls_last=False)
     once = (pl.col("time").is_null() | (pl.col("code") == how.birth)) & ~pl.struct(_FACT).is_first_distinct()
     return frame.filter(~once)
@@ -158,7 +171,14 @@ _NAMED: Final = ["code", "unit", "site", "era", "text_value"]
 def write(table: pa.Table, path: Path) -> int:
     """Write a table as one Parquet file, and give its rows."""
     dictionary = [name for name in _NAMED if name in table.column_names]
-    pq.write_table(table, path, compression="zstd", compression_level=1, use_dictionary=dictionary, row_group_size=1 << 18)
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=dictionary,
+        row_group_size=1 << 18,
+    )
     return int(table.num_rows)
 
 

@@ -1,8 +1,8 @@
-"""In: rows and drops as a source gives them. Out: sorted runs on disk that survive a kill, and what was counted.
+"""In: rows and drops as a source gives them. Out: sorted runs on disk, and what was counted.
 
-A chunk of the input becomes one folder, written beside and renamed when whole. Within it, events lie in runs of
-about a million, sorted by patient, so memory does not grow with the chunk; later a range of patients is picked out
-of every run.
+A chunk of the input becomes one folder, written beside and renamed when whole. Within it, events lie in runs
+of about a million, sorted by patient, so memory does not grow with the chunk; later a range of patients is
+picked out of every run.
 """
 
 import os
@@ -62,11 +62,15 @@ class _Names:
 
     def encode(self, column: pa.ChunkedArray) -> Ints:
         """Give the number of each row's name; -1 for null."""
-        encoded = column.combine_chunks().dictionary_encode() if not pa.types.is_dictionary(column.type) else None
+        encoded = (
+            column.combine_chunks().dictionary_encode() if not pa.types.is_dictionary(column.type) else None
+        )
         joined = encoded if encoded is not None else column.unify_dictionaries().combine_chunks()
         joined = joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
         names = joined.dictionary.to_pylist()
-        numbers = np.array([self.numbers.setdefault(name, len(self.numbers)) for name in names] + [-1], np.int64)
+        numbers = np.array(
+            [self.numbers.setdefault(name, len(self.numbers)) for name in names] + [-1], np.int64
+        )
         indices = joined.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
         found: Ints = numbers[indices]
         return found
@@ -112,7 +116,9 @@ class Spool:
     def _flush(self) -> None:
         if not self._events:
             return
-        table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in self._events], promote_options="permissive")
+        table = pa.concat_tables(
+            [pa.Table.from_batches([batch]) for batch in self._events], promote_options="permissive"
+        )
         self._events, self._n_events = [], 0
         write_run(self._folder / f"events-{self._n_runs:05}", self._numbered(table))
         self._n_runs += 1
@@ -130,9 +136,12 @@ class Spool:
         unit = np.where(valued, np.where(unit < 0, none, unit), bare)
         key, at = np.unique((self._codes.encode(table.column("code")) << 32) | unit, return_inverse=True)
         numbers = np.array(
-            [self._pairs.setdefault((int(k) >> 32, int(k) & 0xFFFFFFFF), len(self._pairs)) for k in key], np.int32
+            [self._pairs.setdefault((int(k) >> 32, int(k) & 0xFFFFFFFF), len(self._pairs)) for k in key],
+            np.int32,
         )
-        self._values.update(dict(zip(numbers.tolist(), np.bincount(at, minlength=len(key)).tolist(), strict=True)))
+        self._values.update(
+            dict(zip(numbers.tolist(), np.bincount(at, minlength=len(key)).tolist(), strict=True))
+        )
         site = self._sites.encode(table.column("site"))
         self._note_latest(site, table.column("available"))
         return pa.table(
@@ -150,11 +159,15 @@ class Spool:
         )
 
     def _note_latest(self, site: Ints, available: pa.ChunkedArray) -> None:
-        moments = available.cast(pa.timestamp("us")).cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+        moments = (
+            available.cast(pa.timestamp("us")).cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+        )
         for name, number in self._sites.numbers.items():
             found = moments[site == number]
             if len(found) and name is not None:
-                self._counts.latest[name] = max(self._counts.latest.get(name, int(found.max())), int(found.max()))
+                self._counts.latest[name] = max(
+                    self._counts.latest.get(name, int(found.max())), int(found.max())
+                )
 
     def close(self) -> None:
         """Write what is left, and what was counted."""
@@ -212,7 +225,11 @@ def write_run(stem: Path, table: pa.Table) -> None:
 
 def _at_sites(table: pa.Table) -> pa.Table:
     """Count each patient's rows at each site."""
-    return table.group_by(["subject_id", "site"]).aggregate([([], "count_all")]).rename_columns(["subject_id", "site", "n"])
+    return (
+        table.group_by(["subject_id", "site"])
+        .aggregate([([], "count_all")])
+        .rename_columns(["subject_id", "site", "n"])
+    )
 
 
 def spool_chunk(folder: Path, rows: Iterable[Rows | Dropped]) -> None:

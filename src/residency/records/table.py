@@ -1,4 +1,4 @@
-"""In: tables (CSV, TSV, PSV, Parquet) and a mapping that says what their columns mean. Out: events, labels, observation."""
+"""In: tables (CSV, TSV, PSV, Parquet) and a mapping. Out: events, labels and observation."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -17,7 +17,7 @@ from residency.records import table_events
 from residency.records.documents import Document, listing, unpacked
 from residency.records.draft import one_batch, wide
 from residency.records.table_files import Sheet, sheets
-from residency.records.table_mapping import TableMapping, TablesMapping
+from residency.records.table_mapping import Event, Measure, TableMapping, TablesMapping
 from residency.records.table_rows import ROW, Desk, key
 
 
@@ -33,7 +33,9 @@ class TableSource:
         settings = _settings(mapping)
         return listing(paths, _patterns(settings), lambda name: _is_safe(name, settings))
 
-    def read_documents(self, documents: tuple[Document, ...], mapping: dict[str, Any]) -> Iterator[Rows | Dropped]:
+    def read_documents(
+        self, documents: tuple[Document, ...], mapping: dict[str, Any]
+    ) -> Iterator[Rows | Dropped]:
         """Read some of the files, table by table."""
         settings = _settings(mapping)
         for sheet, table in _sheets(documents, settings):
@@ -108,7 +110,10 @@ def _batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
 
 def _described(settings: TablesMapping) -> pa.RecordBatch:
     """Give what the mapping itself says of codes."""
-    rows = [what for table in settings.tables for what in (*table.measures.values(), *table.events) if "{" not in what.code]
+    said: list[Measure | Event] = []
+    for table in settings.tables:
+        said += [*table.measures.values(), *table.events]
+    rows = [what for what in said if "{" not in what.code]
     return pa.RecordBatch.from_arrays(
         [
             pa.array([what.code for what in rows], pa.string()),

@@ -1,9 +1,7 @@
-"""In: columns of a table as they stand. Out: numbers, times and templates, and which cells cannot be what they should."""
+"""In: columns of a table as they stand. Out: numbers, times and templates, and which cells cannot be."""
 
-from datetime import date, datetime
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from residency.contract.errors import SpecError
@@ -64,11 +62,15 @@ def _stated(column: pl.Series, moment: Moment, hours: Clock) -> tuple[pl.Series,
     if column.dtype.is_temporal():
         return _typed(column, hours)
     if column.dtype != pl.String:
-        raise SpecError(f"column {moment.column} is {column.dtype}, neither a time nor text", mend="use offset and anchor")
+        raise SpecError(
+            f"column {moment.column} is {column.dtype}, neither a time nor text", mend="use offset and anchor"
+        )
     if not moment.format:
         return _looked_up(column, hours.first), _looked_up(column, hours.last)
-    found = column.str.to_datetime(moment.format, strict=False, time_unit="us") if _has_hours(moment.format) else (
-        column.str.to_date(moment.format, strict=False)
+    found = (
+        column.str.to_datetime(moment.format, strict=False, time_unit="us")
+        if _has_hours(moment.format)
+        else (column.str.to_date(moment.format, strict=False))
     )
     first, last = _typed(found, hours)
     wrong = column.is_not_null() & found.is_null()
@@ -87,7 +89,7 @@ def _typed(column: pl.Series, hours: Clock) -> tuple[pl.Series, pl.Series]:
     return first, first + (_DAY - 1) if column.dtype == pl.Date else first
 
 
-def _looked_up(column: pl.Series, read: clock.Cache) -> pl.Series:
+def _looked_up(column: pl.Series, read: clock.Cache[str]) -> pl.Series:
     texts = column.unique().drop_nulls()
     values = pl.Series([read[text.strip().replace(" ", "T")] for text in texts], dtype=pl.Int64)
     return column.replace_strict(texts, values, default=None, return_dtype=pl.Int64).rename("")

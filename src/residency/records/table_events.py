@@ -60,13 +60,18 @@ def measure(desk: Desk, column: str, what: Measure) -> pl.DataFrame:
 
 _KEYS: Final = [
     ROW,
-    *(pl.col(key(name)).alias(name) for name in ("subject_id", "time", "available", "visit_id", "site", "source")),
+    *(
+        pl.col(key(name)).alias(name)
+        for name in ("subject_id", "time", "available", "visit_id", "site", "source")
+    ),
 ]
 
 
 def event(desk: Desk, what: Event) -> pl.DataFrame:
     """Give one event for each row that says it."""
-    frame = desk.frame.with_columns([_recoded(desk.frame[name], values) for name, values in what.recode.items()])
+    frame = desk.frame.with_columns(
+        [_recoded(desk.frame[name], values) for name, values in what.recode.items()]
+    )
     code = filled(frame, what.code)
     columns: dict[str, pl.Series] = {"code": code, "unit": _unit(frame, what, code), **_times(desk, what)}
     if what.value:
@@ -86,7 +91,9 @@ def event(desk: Desk, what: Event) -> pl.DataFrame:
 def _times(desk: Desk, what: Event) -> dict[str, pl.Series]:
     """Give an event's own times, where it has them."""
     if what.static:
-        return dict.fromkeys(("time", "available"), pl.repeat(None, desk.frame.height, dtype=pl.Int64, eager=True))
+        return dict.fromkeys(
+            ("time", "available"), pl.repeat(None, desk.frame.height, dtype=pl.Int64, eager=True)
+        )
     columns: dict[str, pl.Series] = {}
     if what.time is not None:
         columns["time"], columns["available"] = desk.moment(what.time)
@@ -101,7 +108,9 @@ def _plain(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
         whole = (column == column.round(0)).fill_null(value=False)
         return pl.select(
-            pl.when(whole).then(column.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(column.cast(pl.String))
+            pl.when(whole)
+            .then(column.cast(pl.Int64, strict=False).cast(pl.String))
+            .otherwise(column.cast(pl.String))
         ).to_series()
     return column.cast(pl.String)
 
@@ -113,7 +122,9 @@ def _recoded(column: pl.Series, values: dict[str, str]) -> pl.Series:
 def _unit(frame: pl.DataFrame, what: Event, code: pl.Series) -> pl.Series:
     if what.unit_in_code:
         return code.str.extract(what.unit_in_code, 1)
-    return filled(frame, what.unit) if what.unit else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    return (
+        filled(frame, what.unit) if what.unit else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+    )
 
 
 def birth(desk: Desk, what: Birth) -> pl.DataFrame:
@@ -124,7 +135,11 @@ def birth(desk: Desk, what: Birth) -> pl.DataFrame:
     born = ((at - age * (SECONDS[what.unit] * 1e6)) // day * day).cast(pl.Int64, strict=False)
     ok = age.is_not_null() & at.is_not_null()
     frame = _events(
-        desk.frame.select(_KEYS), code=pl.lit(codes.BIRTH), time=born, available=born, visit_id=pl.lit(None, pl.Int64)
+        desk.frame.select(_KEYS),
+        code=pl.lit(codes.BIRTH),
+        time=born,
+        available=born,
+        visit_id=pl.lit(None, pl.Int64),
     )
     return frame.filter(ok)
 
@@ -153,6 +168,8 @@ def _boolean(desk: Desk, name: str, column: pl.Series) -> pl.Series:
     if column.dtype == pl.Boolean:
         return column
     text = _plain(column)
-    value = text.replace_strict({**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}, default=None, return_dtype=pl.Boolean)
+    value = text.replace_strict(
+        {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}, default=None, return_dtype=pl.Boolean
+    )
     desk.spoil(text.is_not_null() & value.is_null(), name, "neither true nor false")
     return value

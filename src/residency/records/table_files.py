@@ -1,6 +1,7 @@
 """In: table files. Out: frames of their needed columns with the file and row that each row stands in.
 
-Small text files of one shape are parsed together: twenty thousand files of one patient each are read as one text.
+Small text files of one shape are parsed together: twenty thousand files of one patient each are read as one
+text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -125,9 +126,9 @@ def _count(document: Document, rows: bytes, n_columns: int, table: TableMapping)
     if rows.count(separator) != n * (n_columns - 1):
         for number, row in enumerate(rows.split(b"\n"), start=1):
             if row.count(separator) != n_columns - 1:
+                found = row.count(separator) + 1
                 raise InputError(
-                    f"a row has {row.count(separator) + 1} columns, the header {n_columns}: the file is cut short or "
-                    "damaged",
+                    f"a row has {found} columns, the header {n_columns}: the file is cut short or damaged",
                     where=document.where(number),
                 )
     return n
@@ -160,8 +161,11 @@ def _streamed(document: Document, handle: object, table: TableMapping) -> Iterat
             read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False),
             parse_options=pyarrow.csv.ParseOptions(delimiter=table.separator, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(table.columns, pa.string()), include_columns=list(table.columns),
-                null_values=["", *table.null_values], strings_can_be_null=True, quoted_strings_can_be_null=True,
+                column_types=dict.fromkeys(table.columns, pa.string()),
+                include_columns=list(table.columns),
+                null_values=["", *table.null_values],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
             ),
         )  # fmt: skip
         for batch in reader:
@@ -173,7 +177,9 @@ def _streamed(document: Document, handle: object, table: TableMapping) -> Iterat
             f"columns are missing, of these: {', '.join(table.columns)}", where=document.where()
         ) from None
     except EOFError:
-        raise InputError("the file is cut short: its gzip stream does not end", where=document.where()) from None
+        raise InputError(
+            "the file is cut short: its gzip stream does not end", where=document.where()
+        ) from None
     except (pa.ArrowInvalid, OSError):
         raise InputError(
             "not a text table, cut short, or a row has more or fewer columns than the header",

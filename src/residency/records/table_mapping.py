@@ -174,8 +174,8 @@ class TableMapping:
         events: what else a row says.
         birth: from an age.
         labels: by task.
-        observed: rows are written whether or not anything happens, so that the patient is seen from the first to the
-            last; counts where the observation rule is `rows`.
+        observed: rows are written whether or not anything happens, so that the patient is seen from the
+            first to the last; counts where the observation rule is `rows`.
     """
 
     files: str
@@ -201,11 +201,24 @@ class TableMapping:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that are read, in a fixed order."""
-        moments = [one for one in (self.time, self.available, self.birth.at if self.birth else None) if one is not None]
+        moments = [
+            one
+            for one in (self.time, self.available, self.birth.at if self.birth else None)
+            if one is not None
+        ]
         named = (
-            *(name for name in (self.subject.column, self.site, self.birth.age if self.birth else "") if name),
+            *(
+                name
+                for name in (self.subject.column, self.site, self.birth.age if self.birth else "")
+                if name
+            ),
             *(name for moment in moments for name in moment.columns),
-            *(name for template in (self.visit, self.source) for name in braced(template) if name != "subject"),
+            *(
+                name
+                for template in (self.visit, self.source)
+                for name in braced(template)
+                if name != "subject"
+            ),
             *self.measures,
             *(name for event in self.events for name in event.columns),
             *(label.column for label in self.labels.values()),

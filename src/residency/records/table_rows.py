@@ -1,4 +1,4 @@
-"""In: a sheet of rows. Out: the rows that have a patient and a time, with keys; and a tally of the ones left out."""
+"""In: a sheet of rows. Out: the rows that have a patient and a time, with keys; and what was left out."""
 
 import re
 from collections.abc import Callable
@@ -31,8 +31,8 @@ class Desk:
     """One sheet at work: its rows with keys, and which of them are left out.
 
     Attributes:
-        frame: rows that stay, with their number in the sheet, and under `key(name)`: `subject_id`, `site`, `visit_id`,
-            `source`, and `time` and `available` in microseconds.
+        frame: rows that stay, with their number in the sheet, and under `key(name)`: `subject_id`, `site`,
+            `visit_id`, `source`, and `time` and `available` in microseconds.
         bad: which rows of the sheet hold what cannot be.
         dropped: what was left out.
     """
@@ -79,7 +79,9 @@ class Desk:
             self.frame = self.frame.filter(~out)
 
     def _key_patients(self) -> None:
-        self.frame = self.frame.with_columns(self._subjects().alias(SUBJECT), self._sites().alias(key("site")))
+        self.frame = self.frame.with_columns(
+            self._subjects().alias(SUBJECT), self._sites().alias(key("site"))
+        )
         self._drop(self.frame[SUBJECT].is_null() | (self.frame[SUBJECT] == ""), "a row without a patient")
         self._number(SUBJECT, "subject_id", subject_id_of)
         visit, source = (self._filled(template) for template in (self.table.visit, self.table.source))

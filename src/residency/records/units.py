@@ -1,4 +1,4 @@
-"""In: which units come with which codes, and how often. Out: one unit a code, with factor and offset for each other.
+"""In: which units come with which codes, how often. Out: one unit a code, and factors for the others.
 
 A unit that cannot be turned into the code's own is kept apart, as a code of its own under the first.
 """
@@ -6,7 +6,7 @@ A unit that cannot be turned into the code's own is kept apart, as a code of its
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ _LONGEST: Final = 20
 
 
 class Signal(NamedTuple):
-    """A code with a unit as written; `NO_VALUE` where no number comes with it, None where a number has no unit."""
+    """A code with a unit as written; `NO_VALUE` where it has no number, None where a number has no unit."""
 
     code: str
     unit: str | None
@@ -66,7 +66,7 @@ def _table() -> _Table:
 
 @cache
 def _registry() -> Any:
-    from ucumvert import PintUcumRegistry  # noqa: PLC0415 - takes a second, and most data never need it
+    from ucumvert import PintUcumRegistry
 
     return PintUcumRegistry()
 
@@ -85,12 +85,21 @@ def canonical(unit: str | None) -> str | None:
 
 
 @cache
+def _reader() -> Callable[[str], Any]:
+    """Give what reads UCUM into our registry; ucumvert's own way uses one that all of the process share."""
+    from ucumvert import UcumToPintTransformer, get_ucum_parser, parse_ucum
+
+    parser, transformer = get_ucum_parser(), UcumToPintTransformer(ureg=_registry())
+    return lambda unit: transformer.transform(parse_ucum(unit, parser))
+
+
+@cache
 def _quantity(unit: str) -> Any | None:
     """Give the pint quantity of a UCUM unit; None where it is none."""
-    from lark.exceptions import LarkError  # noqa: PLC0415
+    from lark.exceptions import LarkError
 
     try:
-        found = _registry().from_ucum(unit)
+        found = _reader()(unit)
     except (LarkError, ValueError, AttributeError, KeyError):
         return None
     # an annotation alone ("{score}") is the unit 1
@@ -127,7 +136,10 @@ def conversion(code: str, unit: str, wanted: str) -> tuple[float, float] | None:
     if one.dimensionality != other.dimensionality:
         factor = _molar(code, one, other)
         return None if factor is None else (_rounded(factor * charge), 0.0)
-    at = [_registry().Quantity(x * one.magnitude, one.units).to(other.units).magnitude / other.magnitude for x in (0.0, 1.0)]
+    at = [
+        _registry().Quantity(x * one.magnitude, one.units).to(other.units).magnitude / other.magnitude
+        for x in (0.0, 1.0)
+    ]
     return _rounded((at[1] - at[0]) * charge), round(at[0], 10)
 
 
