@@ -101,15 +101,15 @@ class Made:
     Attributes:
         spec: the flow.
         work: the folder that holds every step's result.
-        policy: the de-identification policy.
         manifests: of each step, by its folder's name, in order.
+        table: what the examination found, the mean over seeds, in Markdown.
         bundle: the release; None where the flow makes none.
     """
 
     spec: FlowSpec
     work: Path
-    policy: Path
     manifests: dict[str, Manifest]
+    table: str
     bundle: Path | None = None
 
 
@@ -153,10 +153,12 @@ def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
     for seed in flow.train.seeds:
         settings = specs.read(model.ModelSpec, {**flow.train.model, "seed": seed}, where=str(path))
         _examine(step, timelines, base / flow.tasks, truth, settings, now=now, progress=progress)
+    summary = validation.summarise([work / f"report-{seed}" for seed in flow.train.seeds])
+    summary.write(work / "summary")
     bundle = None
     if flow.release is not None:
         bundle = _release(flow.release, base, work, flow.train.seeds[0], policy_file, now)
-    return Made(flow, work, policy_file, made, bundle)
+    return Made(flow, work, made, summary.table(), bundle)
 
 
 def _examine(  # noqa: PLR0913 - what a model is trained and examined with

@@ -32,6 +32,7 @@ def run(
     else:
         for name, manifest in made.manifests.items():
             typer.echo(f"{name:<14} {_seconds(manifest):>8}  {manifest.summary()}")
+        typer.echo(f"\n{made.table}\n")
         typer.echo(f"all of it: {time.monotonic() - started:.1f} s this time, in {made.work}")
     if serve and made.bundle is not None and made.spec.serve is not None:
         serve_release(made.bundle, port=made.spec.serve.port, panel=made.work / "records")
