@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from residency import deid, model, records, release, simulation, timeline, validation
 from residency.contract import specs
 from residency.contract.errors import StaleError
-from residency.contract.lineage import Manifest
+from residency.contract.lineage import Manifest, Rows, Step
 from residency.contract.progress import Progress, silent
+from residency.contract.report import write_report
 from residency.contract.specs import spec
 
 T = TypeVar("T")
@@ -153,12 +154,12 @@ def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
     for seed in flow.train.seeds:
         settings = specs.read(model.ModelSpec, {**flow.train.model, "seed": seed}, where=str(path))
         _examine(step, timelines, base / flow.tasks, truth, settings, now=now, progress=progress)
-    summary = validation.summarise([work / f"report-{seed}" for seed in flow.train.seeds])
-    summary.write(work / "summary")
+    reports = [work / f"report-{seed}" for seed in flow.train.seeds]
+    summary = step("summary", lambda out: _summarise(out, reports, now))
     bundle = None
     if flow.release is not None:
         bundle = _release(flow.release, base, work, flow.train.seeds[0], policy_file, now)
-    return Made(flow, work, made, summary.table(), bundle)
+    return Made(flow, work, made, (summary / "seeds.md").read_text("utf-8"), bundle)
 
 
 def _examine(  # noqa: PLR0913 - what a model is trained and examined with
@@ -180,6 +181,17 @@ def _examine(  # noqa: PLR0913 - what a model is trained and examined with
         f"report-{settings.seed}",
         lambda out: validation.validate(out, tasks, network, timelines, truth, now=now, progress=progress),
     )
+
+
+def _summarise(out: Path, reports: list[Path], now: datetime) -> Manifest:
+    """Average the seeds' reports."""
+    with Step(out, name="summarise", inputs=reports, spec={}, now=now) as doing:
+        if doing.manifest is not None:
+            return doing.manifest
+        summary = validation.summarise(reports)
+        doing.file("seeds.json", make=lambda path: write_report(summary.report, path))
+        doing.file("seeds.md", make=lambda path: 0 * path.write_text(summary.table(), "utf-8"))
+        return doing.finish(rows=Rows())
 
 
 def _release(spec: ReleaseSpec, base: Path, work: Path, seed: int, deid_policy: Path, now: datetime) -> Path:

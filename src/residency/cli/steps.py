@@ -66,7 +66,7 @@ def key(
     path: Annotated[Path, typer.Argument(help="File to make, outside every data folder.")],
     as_json: Json = False,
 ) -> None:
-    """Make a de-identification key, readable by you alone, and say its fingerprint. Lost, it cannot be made again.
+    """Make a de-identification key, readable by you alone, and say its fingerprint; lost, it is lost.
 
     Example: residency key ~/secrets/deid.key
     """
