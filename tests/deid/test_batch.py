@@ -218,3 +218,28 @@ def test_the_risk_that_is_left_is_measured(folder, policy, tmp_path) -> None:
     assert risk["smallest_cell"] == cells.min()
     assert risk["highest_risk"] == pytest.approx(1 / cells.min(), abs=1e-4)
     assert risk["cells"] == len(cells)
+
+
+def test_made_up_codes_of_few_patients_are_hidden_with_their_values(
+    records, patient, policy, tmp_path
+) -> None:
+    names = [f"p{number}" for number in range(20)]
+    named = [patient(name)[5] | {"code": "LOCAL/ankle of Mr Doe", "numeric_value": 3.0} for name in names[:5]]
+    common = [patient(name)[5] | {"code": "LAB/sodium", "numeric_value": 140.0} for name in names]
+    shards = [[row for name in part for row in patient(name)] for part in (names[:9], names[9:])]
+    folder = records([shards[0] + named + common[:9], shards[1] + common[9:]])
+    manifest = deidentify(folder, tmp_path / "out", policy, now=NOW)
+    events = events_of(tmp_path / "out")
+    assert "LAB/sodium" in set(events["code"])
+    hidden = events.filter(pl.col("code") == "UNKNOWN")
+    assert len(hidden) == manifest.result["codes of too few patients hidden"] == 5
+    assert hidden["numeric_value"].null_count() == 5
+    assert b"Doe" not in (tmp_path / "out/metadata/codes.parquet").read_bytes()
+    assert not events["code"].str.contains("Doe").any()
+
+
+def test_records_without_identities_are_refused(folder, policy, tmp_path) -> None:
+    deidentify(folder, tmp_path / "out", policy, now=NOW)
+    with pytest.raises(InputError, match="already"):
+        deidentify(tmp_path / "out", tmp_path / "again", policy, now=NOW)
+    assert not (tmp_path / "again").exists()

@@ -203,3 +203,37 @@ def test_a_spec_with_nonsense_is_refused() -> None:
         BuildSpec(min_patients=0)
     with pytest.raises(ValueError, match="knots"):
         BuildSpec(knots=1)
+
+
+def test_a_damaged_shard_is_named(records, two_shards, tmp_path) -> None:
+    folder = records(two_shards)
+    for path in (folder / "data").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="cut short"):
+        build(folder, tmp_path / "built", now=NOW)
+    assert not (tmp_path / "built").exists()
+
+
+def test_a_shard_without_a_column_is_named(records, two_shards, tmp_path) -> None:
+    folder = records(two_shards)
+    for path in (folder / "data").glob("*.parquet"):
+        pl.read_parquet(path).drop("code").write_parquet(path)
+    with pytest.raises(InputError, match="lacks one of the columns"):
+        build(folder, tmp_path / "built", now=NOW)
+
+
+def test_a_patient_in_two_shards_is_refused(records, two_shards, tmp_path) -> None:
+    with pytest.raises(InputError, match="overlap"):
+        build(
+            records([two_shards[0], pl.concat([two_shards[0].tail(5), two_shards[1]])]),
+            tmp_path / "b",
+            now=NOW,
+        )
+
+
+def test_a_patient_who_is_not_listed_is_refused(records, two_shards, tmp_path) -> None:
+    folder = records(two_shards)
+    listed = pl.read_parquet(folder / "metadata" / "subjects.parquet")
+    listed.head(50).write_parquet(folder / "metadata" / "subjects.parquet")
+    with pytest.raises(InputError, match="10 patients"):
+        build(folder, tmp_path / "built", now=NOW)

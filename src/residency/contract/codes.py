@@ -6,6 +6,7 @@ from typing import Final
 
 BIRTH: Final = "MEDS_BIRTH"
 DEATH: Final = "MEDS_DEATH"
+UNKNOWN_CODE: Final = "UNKNOWN"  # a code that a vocabulary lacks, or that a policy hides
 
 
 @dataclass(frozen=True)

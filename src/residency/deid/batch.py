@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -26,10 +26,12 @@ from residency.deid import metadata, risk
 from residency.deid.keys import fingerprint, read_key
 from residency.deid.people import NO_EVENTS, people_of, refuse_collisions
 from residency.deid.policy import Policy
+from residency.deid.rare import local_codes, rare_codes
 from residency.deid.spool import Range, Spool, ranges, rows_between
 from residency.deid.tables import Tables, arrow, hide_labels, hide_observation, transform
 
 _NOT_YET: Final = (schema.NOTES_FOLDER, schema.IMAGES_FOLDER, schema.VARIANTS_FOLDER)
+_CODES: Final = "codes"
 _ORDER: Final = {
     schema.DATA: list(schema.EVENT_ORDER),
     schema.OBSERVATION_FOLDER: ["subject_id", "start", "end"],
@@ -75,11 +77,12 @@ def deidentify(
     with Step(out, name="deidentify", inputs=[records], spec=settings, now=now) as step:
         if step.manifest is not None:
             return step.manifest
+        described = metadata.dataset(records / schema.DATASET_FILE, policy, key)
         work = _Work(records, _files(records, manifest), policy, key, Spool(step.work / "spool"))
-        _spool_events(work, progress)
+        _spool_events(work, _rare(work, progress), progress)
         _spool_the_rest(work)
         _write_shards(step, work, progress)
-        _write_metadata(step, work)
+        _write_metadata(step, work, described)
         return step.finish(rows=_rows(work, manifest), result=_result(work))
 
 
@@ -101,14 +104,25 @@ def _read(path: Path, folder: str) -> pa.Table:
     return schema.check(table, _SCHEMA[folder.split("/")[0]], str(path))
 
 
-def _spool_events(work: _Work, progress: Progress) -> None:
+def _rare(work: _Work, progress: Progress) -> frozenset[str]:
+    """Give the codes that too few patients have."""
+    files = work.files.get(schema.DATA, [])
+    for place, path in enumerate(files):
+        progress("counting codes", place, len(files))
+        if not work.spool.has(_CODES, place):
+            found = local_codes(_read(path, schema.DATA).select(["subject_id", "code"]), work.policy)
+            work.spool.write(_CODES, place, {"codes": found}, {"rows": 0, "dropped": {}, "changed": {}})
+    return rare_codes(work.spool.tables(_CODES, "codes"), work.policy)
+
+
+def _spool_events(work: _Work, rare: frozenset[str], progress: Progress) -> None:
     """Change each events shard: its patients are all there, so their ages are known."""
     files = work.files.get(schema.DATA, [])
     for place, path in enumerate(files):
         progress("taking identities out", place, len(files))
         if work.spool.has(schema.DATA, place):
             continue
-        done = transform(Tables(_read(path, schema.DATA)), work.policy, work.key)
+        done = transform(Tables(_read(path, schema.DATA)), work.policy, work.key, rare)
         events = pl.DataFrame(pl.from_arrow(done.tables.events))
         quasi = risk.quasi_identifiers(events)
         limits = done.people.select("pseudonym", "limit")
@@ -177,13 +191,13 @@ def _write(files: list[Path], part: Range, folder: str, path: Path) -> int:
     return len(rows)
 
 
-def _write_metadata(step: Step, work: _Work) -> None:
+def _write_metadata(step: Step, work: _Work, described: dict[str, Any]) -> None:
+    rare = rare_codes(work.spool.tables(_CODES, "codes"), work.policy)
     subjects = pl.read_parquet(work.records / schema.SUBJECTS_FILE)
     pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
     refuse_collisions(pseudonyms)
     hidden = metadata.subjects(subjects, pseudonyms, work.policy, work.key)
-    codes = metadata.codes(pl.read_parquet(work.records / schema.CODES_FILE), work.policy)
-    described = metadata.dataset(work.records / schema.DATASET_FILE, work.policy, work.key)
+    codes = metadata.codes(pl.read_parquet(work.records / schema.CODES_FILE), work.policy, rare)
     measured = risk.measured(pl.concat(work.spool.tables(schema.DATA, "risk")))
     step.file(
         schema.SUBJECTS_FILE,

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
-from residency.contract.codes import BIRTH
+from residency.contract.codes import BIRTH, UNKNOWN_CODE
 from residency.deid import pseudonyms
 from residency.deid.places import zip3
 from residency.deid.policy import Policy
+from residency.deid.rare import system_of
 
 _IN_YEARS = {None: 1.0, "a": 1.0, "year": 1.0, "years": 1.0, "mo": 12.0, "wk": 365.25 / 7, "d": 365.25}
 
@@ -31,7 +32,9 @@ class Hidden:
     changed: dict[str, int]
 
 
-def hide_events(events: pl.DataFrame, people: pl.DataFrame, policy: Policy, key: bytes) -> Hidden:
+def hide_events(
+    events: pl.DataFrame, people: pl.DataFrame, policy: Policy, key: bytes, rare: frozenset[str] = frozenset()
+) -> Hidden:
     """Apply a policy to events.
 
     Args:
@@ -39,10 +42,11 @@ def hide_events(events: pl.DataFrame, people: pl.DataFrame, policy: Policy, key:
         people: see `people.PEOPLE`; every patient of the events is there.
         policy: what may stay.
         key: the secret.
+        rare: codes that become `UNKNOWN`.
     """
     planned = (
         events.with_row_index("row")
-        .join(_plan(events["code"], policy), on="code", how="left", maintain_order="left")
+        .join(_plan(events["code"], policy, rare), on="code", how="left", maintain_order="left")
         .join(people, on="subject_id", how="left", maintain_order="left")
     )
     kept = planned.filter("allowed")
@@ -52,7 +56,7 @@ def hide_events(events: pl.DataFrame, people: pl.DataFrame, policy: Policy, key:
         code="shown",
         numeric_value=_value(policy),
         text_value=_text(),
-        unit="unit",
+        unit=pl.when("is_rare").then(None).otherwise("unit"),
         available=_shifted("available"),
         visit_id=pseudonyms.visits(kept["visit_id"], key),
         site=pseudonyms.sites(kept["site"], key) if policy.sites == "pseudonym" else kept["site"],
@@ -67,21 +71,22 @@ def hide_events(events: pl.DataFrame, people: pl.DataFrame, policy: Policy, key:
     )
 
 
-def _plan(codes: pl.Series, policy: Policy) -> pl.DataFrame:
+def _plan(codes: pl.Series, policy: Policy, rare: frozenset[str]) -> pl.DataFrame:
     """Say of each code what is done to its events."""
     code = pl.col("code")
-    system = (
-        pl.when(code.str.starts_with("MEDS_"))
-        .then(pl.lit("MEDS"))
-        .otherwise(code.str.extract(r"^([^/]+)/", 1))
-    )
+    system = pl.when(code.str.starts_with("MEDS_")).then(pl.lit("MEDS")).otherwise(system_of(code))
     is_place = pl.any_horizontal(
         pl.lit(value=False), *(code.str.starts_with(f"{one}=") for one in policy.zip_codes)
     )
     coded_place = code.str.extract(r"^([^=]*=)", 1) + zip3(code.str.extract(r"=(.*)$", 1)).fill_null("000")
     return pl.DataFrame({"code": codes.unique()}).with_columns(
         allowed=system.is_in(list(policy.code_systems)).fill_null(value=False),
-        shown=pl.when(is_place).then(coded_place).otherwise(code),
+        shown=pl.when(code.is_in(sorted(rare)))
+        .then(pl.lit(UNKNOWN_CODE))
+        .when(is_place)
+        .then(coded_place)
+        .otherwise(code),
+        is_rare=code.is_in(sorted(rare)),
         is_zip=code.is_in(list(policy.zip_codes)) | is_place,
         is_age=code.is_in(list(policy.age_codes)),
         keeps_text=code.is_in(list(policy.keep_text)),
@@ -89,9 +94,9 @@ def _plan(codes: pl.Series, policy: Policy) -> pl.DataFrame:
     )
 
 
-def shown_codes(codes: pl.Series, policy: Policy) -> pl.DataFrame:
+def shown_codes(codes: pl.Series, policy: Policy, rare: frozenset[str]) -> pl.DataFrame:
     """Give the codes that may stay, and how each is spelled: columns `code`, `shown`."""
-    return _plan(codes, policy).filter("allowed").select("code", "shown")
+    return _plan(codes, policy, rare).filter(pl.col("allowed") & ~pl.col("is_rare")).select("code", "shown")
 
 
 def _shifted(name: str) -> pl.Expr:
@@ -106,12 +111,20 @@ def _value(policy: Policy) -> pl.Expr:
     )
     value = pl.col("numeric_value")
     capped = pl.when(pl.col("is_age") & (value >= most)).then(most.cast(pl.Float32)).otherwise(value)
-    return pl.when("is_zip").then(None).otherwise(capped)
+    return pl.when(pl.col("is_zip") | pl.col("is_rare")).then(None).otherwise(capped)
 
 
 def _text() -> pl.Expr:
     text = pl.col("text_value").cast(pl.String)
-    return pl.when("is_zip").then(zip3(text)).when("keeps_text").then(text).otherwise(None)
+    return (
+        pl.when("is_rare")
+        .then(None)
+        .when("is_zip")
+        .then(zip3(text))
+        .when("keeps_text")
+        .then(text)
+        .otherwise(None)
+    )
 
 
 def _era(coarseness: str) -> pl.Expr:
@@ -128,6 +141,7 @@ def _changed(before: pl.DataFrame, after: pl.DataFrame) -> dict[str, int]:
     capped = before["is_age"] & (before["numeric_value"] != after["numeric_value"])
     removed = before["text_value"].is_not_null() & after["text_value"].is_null()
     return {
+        "codes of too few patients hidden": int(before["is_rare"].sum()),
         "births moved for a high age": moved["subject_id"].n_unique(),
         "ages capped": int(capped.fill_null(value=False).sum()),
         "texts removed": int(removed.sum()),

@@ -34,12 +34,15 @@ def subjects(
     return table.with_columns(subject_id=pseudonym, site=site).sort("subject_id")
 
 
-def codes(table: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Keep the codes, and the parents, of the systems that may stay."""
-    shown = shown_codes(table["code"], policy)
+def codes(table: pl.DataFrame, policy: Policy, rare: frozenset[str]) -> pl.DataFrame:
+    """Keep the codes, and the parents, of the systems that may stay; not the rare ones."""
+    shown = shown_codes(table["code"], policy, rare)
     allowed = [f"{system}/" for system in policy.code_systems]
     parent = pl.element()
-    kept = pl.any_horizontal(pl.lit(value=False), *(parent.str.starts_with(prefix) for prefix in allowed))
+    seen = ~parent.is_in(sorted(rare))
+    kept = seen & pl.any_horizontal(
+        pl.lit(value=False), *(parent.str.starts_with(prefix) for prefix in allowed)
+    )
     return (
         table.join(shown, on="code", how="inner")
         .with_columns(
@@ -57,13 +60,15 @@ def dataset(path: Path, policy: Policy, key: bytes) -> dict[str, Any]:
     """Describe the data set: the keys that hold no identity, and that it has none now.
 
     Raises:
-        InputError: the description cannot be read.
+        InputError: the description cannot be read, or says that there are no identities any more.
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
         raise InputError("the description of the data set cannot be read", where=str(path)) from None
     ours = found.get("residency", {})
+    if ours.get("deidentified"):
+        raise InputError("the records are de-identified already", where=str(path))
     names = pl.Series("sites", ours.get("sites", []), dtype=pl.String)
     return {
         "dataset_name": "residency deidentify",

@@ -28,6 +28,8 @@ class Policy:
         zip_list: version of the list of prefixes with 20,000 people or fewer.
         columns: columns that stay; of `text_value`, only where `keep_text` names the code.
         code_systems: systems whose events stay (what stands before the slash of a code).
+        local_systems: systems whose codes a source makes up; those that our table lacks count as such too.
+        rare_code_patients: a made-up code that fewer patients have becomes `UNKNOWN`, without value and text.
         keep_text: codes whose `text_value` stays as it is.
         era: coarseness of the true calendar period that stays; `off` for none.
         era_blur_days: each patient's borders between eras move by up to this, so that a border, seen in
@@ -45,6 +47,8 @@ class Policy:
     zip_list: Literal["2010-census"] = ZIP3_LIST
     columns: tuple[str, ...] = OPTIONAL_COLUMNS
     code_systems: tuple[str, ...] = _SYSTEMS
+    local_systems: tuple[str, ...] = ("LOCAL", "LAB", "VITAL")
+    rare_code_patients: int = 11
     keep_text: tuple[str, ...] = ()
     era: Literal["half-year", "year", "off"] = "half-year"
     era_blur_days: int = 45

@@ -52,7 +52,7 @@ class Transformed:
     changed: Counts
 
 
-def transform(tables: Tables, policy: Policy, key: bytes) -> Transformed:
+def transform(tables: Tables, policy: Policy, key: bytes, rare: frozenset[str] = frozenset()) -> Transformed:
     """Take the identities out of tables in memory.
 
     A data set is de-identified by this very function, shard by shard. A request, with the release's policy
@@ -62,6 +62,8 @@ def transform(tables: Tables, policy: Policy, key: bytes) -> Transformed:
         tables: with every event of each patient that the result is to be the same for.
         policy: what may stay.
         key: the secret.
+        rare: codes to hide, since too few patients of the data set have them. A request has none: no
+            vocabulary knows such a code.
 
     Raises:
         SchemaError: a table is not what its schema says.
@@ -72,7 +74,7 @@ def transform(tables: Tables, policy: Policy, key: bytes) -> Transformed:
     others += [check(table, LABELS, "labels") for table in tables.labels.values()]
     columns = [events["subject_id"].to_numpy(), *(table.column("subject_id").to_numpy() for table in others)]
     people = people_of(np.unique(np.concatenate(columns)), events, policy, key)
-    hidden = hide_events(events, people, policy, key)
+    hidden = hide_events(events, people, policy, key, rare)
     observation, n_unseen = hide_observation(_frame(tables.observation), people)
     labels = {task: hide_labels(_frame(table), people) for task, table in tables.labels.items()}
     n_labels = sum(n for _, n in labels.values())

@@ -8,15 +8,17 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from residency.contract import specs
-from residency.contract.errors import InputError, SpecError
+from residency.contract.errors import SpecError
 from residency.contract.identifiers import N_BUCKETS, split_of
 from residency.contract.lineage import Manifest, Rows, Shard, Step, open_made
 from residency.contract.progress import Progress, silent
 from residency.contract.schema import CODES_FILE, DATA, LABELS_FOLDER, OBSERVATION_FOLDER, SUBJECTS_FILE
 from residency.contract.specs import spec
+from residency.timeline import shards
 from residency.timeline.ancestry import ancestry_of
 from residency.timeline.fitting import Tally, tally, vocabulary_of
 from residency.timeline.packing import COLUMNS, packing_of
@@ -59,7 +61,7 @@ class _Records:
 
     @cached_property
     def events(self) -> list[Path]:
-        return sorted(self._files(DATA), key=lambda path: subject_range(path)[0])
+        return shards.in_order(self._files(DATA))
 
     @cached_property
     def tasks(self) -> dict[str, list[Path]]:
@@ -74,28 +76,11 @@ class _Records:
 
     @cached_property
     def codes(self) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / CODES_FILE)
+        return shards.read(self.folder / CODES_FILE)
 
 
 def _is_in(shard: Shard, folder: str) -> bool:
     return PurePosixPath(shard.path).is_relative_to(folder)
-
-
-def subject_range(path: Path) -> tuple[int, int]:
-    """Give the lowest and the highest `subject_id` of a parquet file.
-
-    Raises:
-        InputError: the file has no rows.
-    """
-    ends = (
-        pl.scan_parquet(path)
-        .select(low=pl.col("subject_id").min(), high=pl.col("subject_id").max())
-        .collect()
-        .row(0)
-    )
-    if ends[0] is None:
-        raise InputError("an events shard has no rows", where=str(path))
-    return ends
 
 
 def build(
@@ -113,22 +98,24 @@ def build(
     Raises:
         LineageError: `records` is not finished, or `out` holds something else.
         SpecError: a held-out site is not in the data.
-        IdentityError: a patient of an events shard is not listed in `subjects.parquet`, or is in two shards.
+        InputError: a file is damaged, or a patient is not listed or may be in two shards.
     """
     settings = settings or BuildSpec()
     source = _Records(records, open_made(records))
     with Step(out, name="build", inputs=[records], spec=specs.plain(settings), now=now) as step:
         if step.manifest is not None:
             return step.manifest
-        subjects = _split(pl.read_parquet(records / SUBJECTS_FILE), settings.held_out_sites)
+        events = source.events  # refused, if at all, before anything is written
+        subjects = _split(shards.read(records / SUBJECTS_FILE), settings.held_out_sites)
         step.file(SUBJECTS_FILE, make=lambda path: _write(subjects, path))
         step.file(LABELS_FILE, make=lambda path: _write_names(list(source.tasks), path))
         vocabulary = _fit(step, source, subjects, settings, progress)
-        shards = [
-            step.shard(f"{place:05d}", DATA, make=partial(_pack, events, source, vocabulary))
-            for place, events in _told(source.events, "packing timelines", progress)
+        listed = subjects["subject_id"].to_numpy()
+        packed = [
+            step.shard(f"{place:05d}", DATA, make=partial(_pack, path, source, vocabulary, listed))
+            for place, path in _told(events, "packing timelines", progress)
         ]
-        return step.finish(rows=_rows(shards), result=_result(shards, subjects, vocabulary))
+        return step.finish(rows=_rows(packed), result=_result(packed, subjects, vocabulary))
 
 
 def _told(paths: list[Path], what: str, progress: Progress) -> Iterable[tuple[int, Path]]:
@@ -185,17 +172,20 @@ def _fit(
     return Vocabulary.open(step.out)
 
 
-def _pack(events: Path, source: _Records, vocabulary: Vocabulary, out: Path) -> dict[str, int]:
+def _pack(
+    events: Path, source: _Records, vocabulary: Vocabulary, listed: np.ndarray, out: Path
+) -> dict[str, int]:
     """Pack one shard into a folder; give its counts."""
-    low, high = subject_range(events)
+    low, high = shards.subject_range(events)
     packing = packing_of(
-        pl.read_parquet(events, columns=list(COLUMNS)),
+        shards.read(events, COLUMNS),
         vocabulary,
-        observation=_between(source.observation, low, high) if source.observation else None,
-        labels={task: _between(paths, low, high) for task, paths in source.tasks.items()},
+        observation=shards.between(source.observation, low, high) if source.observation else None,
+        labels={task: shards.between(paths, low, high) for task, paths in source.tasks.items()},
     )
+    shards.refuse_strangers(packing.packed.subject, listed, events)
     packing.packed.write(out)
-    pl.read_parquet(events, columns=["source"]).write_parquet(out / SOURCE_FILE, compression="zstd")
+    shards.read(events, ["source"]).write_parquet(out / SOURCE_FILE, compression="zstd")
     return {
         "rows": packing.packed.n_events,
         "patients": packing.packed.n_patients,
@@ -205,17 +195,13 @@ def _pack(events: Path, source: _Records, vocabulary: Vocabulary, out: Path) -> 
     }
 
 
-def _between(paths: list[Path], low: int, high: int) -> pl.DataFrame:
-    return pl.scan_parquet(paths).filter(pl.col("subject_id").is_between(low, high)).collect()
-
-
-def _rows(shards: list[Shard]) -> Rows:
-    before = sum(shard.counts["before birth"] for shard in shards)
-    kept = sum(shard.rows for shard in shards)
+def _rows(packed: list[Shard]) -> Rows:
+    before = sum(shard.counts["before birth"] for shard in packed)
+    kept = sum(shard.rows for shard in packed)
     return Rows(read=kept + before, kept=kept, dropped={"before birth": before} if before else {})
 
 
-def _result(shards: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary) -> dict[str, object]:
+def _result(packed: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary) -> dict[str, object]:
     names = (
         "patients",
         "moments",
@@ -225,7 +211,7 @@ def _result(shards: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary)
         "value in another unit",
     )
     return {
-        **{name: sum(shard.counts[name] for shard in shards) for name in names},
+        **{name: sum(shard.counts[name] for shard in packed) for name in names},
         "codes": len(vocabulary),
         "splits": dict(sorted(subjects.group_by("split").len().iter_rows())),
     }

@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from residency.contract.codes import BIRTH, DEATH
+from residency.contract.codes import BIRTH, DEATH, UNKNOWN_CODE
 from residency.timeline.ancestry import Ancestry, ancestry_of
 from residency.timeline.knots import hash_of, knots_of, sample_of
 from residency.timeline.segments import offsets
-from residency.timeline.vocabulary import UNKNOWN_CODE, Vocabulary
+from residency.timeline.shards import read
+from residency.timeline.vocabulary import Vocabulary
 
 _COLUMNS: Final = ("subject_id", "time", "code", "numeric_value", "unit")
 _KINDS: Final = {
@@ -75,7 +76,7 @@ def tally(shard: Path, train: pl.Series, ancestry: Ancestry) -> Tally:
     """
     codes, units = pl.Categorical(pl.Categories.random()), pl.Categorical(pl.Categories.random())
     events = (
-        pl.read_parquet(shard, columns=list(_COLUMNS))
+        read(shard, _COLUMNS)
         .cast({"code": codes, "unit": units})
         .filter(pl.col("subject_id").is_in(train.implode()))
     )

@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int32, Int64
 
-from residency.contract.codes import built_in_parents
+from residency.contract.codes import UNKNOWN_CODE, built_in_parents
 from residency.contract.errors import LineageError
 from residency.contract.packed import UNKNOWN
 from residency.timeline.segments import offsets, search
 
-UNKNOWN_CODE: Final = "UNKNOWN"
 VOCABULARY_FILE: Final = "vocabulary.parquet"
 VALUES_FILE: Final = "values.parquet"
 
