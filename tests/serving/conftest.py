@@ -1,7 +1,10 @@
 """One small invented ward, taken through the real rooms once, from records to HTTP."""
 
 import json
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -224,3 +228,32 @@ def client(world: World, audit: Path) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as found:
         found.headers["api-key"] = KEYS["ward"]
         yield found
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[FastAPI, int], str]]:
+    """Starts a real server on this machine, and stops it in the end."""
+    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(app: FastAPI, port: int) -> str:
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        servers.append((server, thread))
+        thread.start()
+        deadline = time.monotonic() + 60
+        while not server.started and time.monotonic() < deadline:
+            thread.join(0.05)
+        assert server.started
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for server, thread in servers:
+        server.should_exit = True
+        thread.join(10)

@@ -1,16 +1,13 @@
 """The OpenAI and Azure shapes, and the official client against a real server on loopback."""
 
 import json
-import socket
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 CHAT = "/openai/v1/chat/completions"
@@ -111,25 +108,9 @@ def test_an_unknown_openai_path_answers_in_the_same_shape(client: TestClient) ->
     assert client.post("/openai/v1/embeddings", json={}).json()["error"]["code"] == "not_found"
 
 
-@pytest.fixture(scope="module")
-def url(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server on a free port of this machine."""
-    app = world.app(tmp_path_factory.mktemp("audit") / "audit.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", access_log=False)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
-        thread.join(0.05)
-    assert server.started
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+@pytest.fixture
+def url(world: Any, audit: Path, free_port: int, running: Callable[[FastAPI, int], str]) -> str:
+    return running(world.app(audit), free_port)
 
 
 @pytest.mark.server

@@ -22,7 +22,7 @@ def days_in_words(days: float) -> str:
     """Say a horizon as a person would.
 
     Example:
-        >>> [days_in_words(days) for days in (0.25, 1, 30, 365.25, 1826.25)]
+        >>> [days_in_words(days) for days in (0.25, 1.0, 30.0, 365.25, 1826.25)]
         ['6 hours', '1 day', '30 days', '1 year', '5 years']
     """
     years = days / 365.25

@@ -1,5 +1,6 @@
 """In: an application, the address of its API, a key. Out: the first page: patients, timeline, risks."""
 
+import logging
 from importlib.resources import files
 from typing import Any
 
@@ -20,6 +21,7 @@ def attach(app: Any, api_url: str, key: str | None = None) -> None:
     """
     from nicegui import ui
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and one of ours names a patient
     style = files("residency.workspace").joinpath("page.css").read_text("utf-8")
 
     async def root() -> None:

@@ -37,7 +37,7 @@ def horizon(days: float) -> str:
     """Say a horizon.
 
     Example:
-        >>> [horizon(days) for days in (0.25, 30, 365.25, 1826.25)]
+        >>> [horizon(days) for days in (0.25, 30.0, 365.25, 1826.25)]
         ['6 hours', '30 days', '1 year', '5 years']
     """
     years = days / 365.25
