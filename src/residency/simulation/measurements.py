@@ -150,9 +150,9 @@ def _taken(person: Person, contacts: Contacts, rng: np.random.Generator) -> Bool
     kind = contacts.contact_kind
     usual = table.chance[person.site.name]
     chance = np.array([1.0, 1.6, 1.2])[kind, None] * usual + np.array([0.0, 0.1, 0.15])[kind, None]
-    suspected = person.hidden(contacts.day) & (contacts.day[:, None] - person.onset > 90)
+    suspected = person.hidden(contacts.day) & (contacts.day[:, None] - person.onset > 60)
     known = person.known(contacts.day)
-    chance = chance + (0.15 * suspected + 0.22 * known) @ table.asked
+    chance = chance + (0.3 * suspected + 0.2 * known) @ table.asked
     found = np.abs(contacts.day[:, None] - person.diagnosis) < MINUTE
     chance = np.maximum(chance, found @ table.asked)
     panel = rng.random(chance.shape) < chance
