@@ -86,6 +86,9 @@ def _read(sheet: Sheet, table: TableMapping, settings: TablesMapping) -> Iterato
         used[frame[ROW].to_numpy()] = True
     left = desk.good(desk.frame)
     yield Rows("events", _batch(events.with_columns(era=pl.lit(None, pl.String)), EVENTS), n=int(used.sum()))
+    for what in table.events:
+        if "{" in what.code and (what.description or what.parents):
+            yield Rows("codes", _batch(table_events.described(desk, what), CODES), n=0)
     for task, frame in labels.items():
         yield Rows("labels", _batch(frame, LABELS), task=task, n=0)
     if settings.observation.rule == "rows" and table.observed and table.time is not None:
@@ -109,7 +112,7 @@ def _batch(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _described(settings: TablesMapping) -> pa.RecordBatch:
-    """Give what the mapping itself says of codes."""
+    """Give what the mapping itself says of codes that it names."""
     said: list[Measure | Event] = []
     for table in settings.tables:
         said += [*table.measures.values(), *table.events]

@@ -88,6 +88,25 @@ def event(desk: Desk, what: Event) -> pl.DataFrame:
     return _events(frame.select(_KEYS), **columns).filter(says)
 
 
+def described(desk: Desk, what: Event) -> pl.DataFrame:
+    """Give what the rows say of the codes that they name: description and parents."""
+    frame = desk.frame.with_columns(
+        [_recoded(desk.frame[name], values) for name, values in what.recode.items()]
+    )
+    columns = {"code": filled(frame, what.code), "description": filled(frame, what.description)}
+    columns |= {f"parent {i}": filled(frame, parent) for i, parent in enumerate(what.parents)}
+    found = pl.DataFrame(columns).drop_nulls("code").unique()
+    parents = pl.concat_list(
+        [pl.col(name) for name in columns if name.startswith("parent ")] or [pl.lit(None, pl.String)]
+    )
+    return found.select(
+        "code",
+        description=pl.col("description").replace("", None),
+        parent_codes=parents.list.drop_nulls(),
+        unit=pl.lit(None, pl.String),
+    )
+
+
 def _times(desk: Desk, what: Event) -> dict[str, pl.Series]:
     """Give an event's own times, where it has them."""
     if what.static:
