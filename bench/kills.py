@@ -1,4 +1,4 @@
-"""In: a small hospital. Out: how often each step was killed at a random moment and ended with the same bytes."""
+"""In: a small hospital. Out: how often each step was killed and still ended with the same bytes."""
 
 import argparse
 import importlib.util

@@ -20,7 +20,7 @@ def commands(command: Command, path: tuple[str, ...] = ()) -> list[tuple[str, ..
 
 
 COMMANDS = commands(typer.main.get_command(app))
-PROMISED = "simulate ingest deidentify build train ask validate serve run doctor".split()
+PROMISED = ["simulate", "ingest", "deidentify", "build", "train", "ask", "validate", "serve", "run", "doctor"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_promised_command_is_there() -> None:
     assert {(name,) for name in PROMISED} <= set(COMMANDS)
-    promised = "propose sign promote retire verify export show".split()
+    promised = ["propose", "sign", "promote", "retire", "verify", "export", "show"]
     assert {("release", name) for name in promised} <= set(COMMANDS)
 
 
@@ -69,7 +69,9 @@ def test_wrong_usage_is_exit_code_2() -> None:
 def test_the_doctor_finds_this_machine_fit_and_says_so_to_machines(tmp_path: Path) -> None:
     done = run("doctor", str(tmp_path), "--json")
     findings = json.loads(done.stdout)
-    assert {"versions", "extra model", "extra serving", "plugins", "disk", "machine"} <= {f["what"] for f in findings}
+    assert {"versions", "extra model", "extra serving", "plugins", "disk", "machine"} <= {
+        f["what"] for f in findings
+    }
     assert done.returncode == int(any(f["state"] == "bad" for f in findings))
 
 

@@ -26,7 +26,7 @@ def undisturbed(arguments: Sequence[str]) -> float:
 
 
 def killed(arguments: Sequence[str], *, times: int, seconds: float, rng: random.Random) -> int:
-    """Start a command again and again, kill -9 it at a random moment, then let it end; give the kills that hit."""
+    """Kill -9 a command at random moments, again and again, then let it end; give the kills that hit."""
     hits = 0
     for _ in range(times):
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -41,7 +41,9 @@ def killed(arguments: Sequence[str], *, times: int, seconds: float, rng: random.
 def same_bytes(folder: Path) -> dict[str, bytes]:
     """Give all that *same bytes* means: every file, and the manifest without its run block."""
     files = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
     manifest = msgspec.json.decode(files.pop(MANIFEST), type=Manifest)
     return {**files, MANIFEST: manifest.digest.encode()}

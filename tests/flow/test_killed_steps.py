@@ -17,7 +17,7 @@ SPEC.loader.exec_module(killing)
 TASK = """
 name = "death"
 title = "Death within a year"
-horizons_days = [365]
+horizon_days = 365.0
 [landmark]
 kind = "regular"
 every_days = 365
@@ -35,7 +35,8 @@ def steps(work: Path) -> dict[str, list[str]]:
         "hospital": ("simulate", work / "hospital", "--patients", "80", "--seed", "3"),
         "records": ("ingest", work / "records", work / "hospital" / "fhir", "--source", "fhir",
                     "--mapping", EXAMPLES / "mapping.toml"),
-        "deidentified": ("deidentify", work / "records", work / "deidentified", "--policy", EXAMPLES / "policy.toml"),
+        "deidentified": ("deidentify", work / "records", work / "deidentified",
+                         "--policy", EXAMPLES / "policy.toml"),
         "timelines": ("build", work / "deidentified", work / "timelines"),
         "model": ("train", work / "timelines", work / "model", "--spec", work / "spec.toml"),
         "report": ("validate", work / "report", "--tasks", work / "tasks", "--model", work / "model",
