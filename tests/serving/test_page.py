@@ -21,6 +21,7 @@ FLAGS = (
 
 
 @pytest.mark.server
+@pytest.mark.filterwarnings("ignore:.*reduce_op")  # nicegui looks at every object, torch's old names too
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_the_page_shows_who_is_open_what_is_likely_and_what_it_is_not(
     world: Any, tmp_path: Path, free_port: int, running: Callable[[FastAPI, int], str]
