@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 SIZES: Final[dict[str, Shape]] = {
     "tiny": Shape(32, 1, 8, 4e-3, 512, 4, 16),
     "small": Shape(64, 2, 16, 3e-3, 1024, 6, 48),
-    "base": Shape(128, 3, 32, 2e-3, 4096, 8, 64),
+    "base": Shape(128, 3, 32, 2e-3, 2048, 8, 64),
     "large": Shape(256, 6, 64, 1e-3, 8192, 6, 128),
     "huge": Shape(512, 12, 128, 6e-4, 16384, 4, 128),
 }
@@ -93,7 +93,7 @@ class ModelSpec:
     @property
     def n_attention(self) -> int:
         """Attention heads of a layer: half turn with time, half with order."""
-        return max(2, self.shape.width // 32)
+        return 2 * max(1, self.shape.width // 64)
 
     @property
     def autocast(self) -> bool:
