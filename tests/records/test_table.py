@@ -84,7 +84,13 @@ files = "labs.csv*"
 subject = { column = "patient" }
 time = { column = "taken", format = "%d.%m.%Y %H:%M" }
 available = { column = "reported", format = "%d.%m.%Y %H:%M" }
-events = [{ code = "LAB/{item}", value = "result", text = "remark", unit = "{unit}", description = "{name}", parents = ["PANEL/{name}"] }]
+[[tables.events]]
+code = "LAB/{item}"
+value = "result"
+text = "remark"
+unit = "{unit}"
+description = "{name}"
+parents = ["PANEL/{name}"]
 
 [[tables]]
 files = "*.parquet"
@@ -145,9 +151,17 @@ def test_a_large_file_is_streamed_to_the_same_rows(
 
 def test_columns_may_be_called_as_ours_are(invented: Any, take: Any, tmp_path: Path) -> None:
     frame = pl.DataFrame(
-        {"subject_id": [1, 1], "time": [None, at("2020-01-01")], "code": ["SEX//F", "K"], "source": ["a", "b"],
-         "site": ["x", "y"], "visit_id": [1, 2], "available": [0, 0], "subject": ["s", "t"]}
-    )  # fmt: skip
+        {
+            "subject_id": [1, 1],
+            "time": [None, at("2020-01-01")],
+            "code": ["SEX//F", "K"],
+            "source": ["a", "b"],
+            "site": ["x", "y"],
+            "visit_id": [1, 2],
+            "available": [0, 0],
+            "subject": ["s", "t"],
+        }
+    )
     frame.write_parquet(tmp_path / "x.parquet")
     mapping = """
 [[tables]]

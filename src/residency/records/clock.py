@@ -13,6 +13,8 @@ from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 T = TypeVar("T", str, bytes)
 NONE: Final = int(np.iinfo(np.int64).min)
@@ -22,6 +24,10 @@ BAD: Final = NONE + 1
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
 _MICROSECOND: Final = timedelta(microseconds=1)
 _PARTIAL: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_OFFSET: Final = r"(Z|[+-][0-9]{2}:[0-9]{2})$"
+_NO_OFFSET: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.]([0-9]{3}|[0-9]{6}))?$"
+_FULL: Final = _NO_OFFSET[:-1] + "(Z|[+-][0-9]{2}:[0-9]{2})?$"
+Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 _CACHED: Final = 1_000_000
 
 
@@ -63,6 +69,29 @@ class Clock:
         self.first = Cache(lambda text: self._both(text)[0], NONE)
         self.last = Cache(lambda text: self._both(text)[1], NONE)
         self.middle = Cache(self._middle, NONE)
+
+    def firsts(self, texts: list[str | None]) -> Ints:
+        """Give the first instant that each text means, a column at a time."""
+        return self._column(texts, self.first)
+
+    def lasts(self, texts: list[str | None]) -> Ints:
+        """Give the last instant that each text means, a column at a time."""
+        return self._column(texts, self.last)
+
+    def _column(self, texts: list[str | None], read: Cache[str]) -> Ints:
+        """Let Arrow read full times; the rest, and all where a zone is to be heeded, is read text by text."""
+        column = pa.array(texts, pa.string())
+        plain = pc.match_substring_regex(column, _FULL if self._zone is None else _NO_OFFSET)
+        plain = pc.fill_null(plain, False).to_numpy(zero_copy_only=False)
+        found = np.full(len(texts), NONE, np.int64)
+        try:
+            bare = pc.replace_substring_regex(column.filter(pa.array(plain)), _OFFSET, "")
+            found[plain] = bare.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        except pa.ArrowInvalid:  # one of them is no day of the calendar
+            plain[:] = False
+        for i in np.flatnonzero(~plain).tolist():
+            found[i] = read[texts[i]]
+        return found
 
     def _both(self, text: str) -> tuple[int, int]:
         """Read a text once for both ends."""

@@ -49,15 +49,12 @@ def _number(quantity: Quantity | None) -> float:
 def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
     """Values at the time they describe, available when issued; parts are events of their own."""
     rs = desk.standing(rs, "Observation")
-    first, last, units = desk.clock.first, desk.clock.last, desk.units
-    time = ints(
-        [
-            first[r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued]
-            for r in rs
-        ]
+    units = desk.units
+    time = desk.clock.firsts(
+        [r.effectiveDateTime or r.effectiveInstant or _start(r.effectivePeriod) or r.issued for r in rs]
     )
-    known = ints(
-        [last[r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod)] for r in rs]
+    known = desk.clock.lasts(
+        [r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod) for r in rs]
     )
     code = ints([desk.code[bytes(r.code)] for r in rs])
     subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
@@ -146,7 +143,7 @@ def _simple(  # noqa: PLR0913 - one column each
     dose: Callable[[Any], Quantity | None] | None = None,
 ) -> list[Piece]:
     """Resources that are one event each."""
-    at, available = ints([desk.clock.first[t] for t in time]), ints([desk.clock.last[t] for t in known])
+    at, available = desk.clock.firsts(list(time)), desk.clock.lasts(list(known))
     subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     at = np.where(at == clock.NONE, available, at)
     ok = np.flatnonzero(desk.admit(rs, kind, subject=subject, time=at, code=code, known=available))
@@ -254,11 +251,8 @@ def medications(rs: list[Medication], desk: Desk) -> list[Piece]:
 def encounters(rs: list[Encounter], desk: Desk) -> list[Piece]:
     """A visit begins, and ends; each is available then and not before."""
     rs = desk.standing(rs, "Encounter")
-    first, last = desk.clock.first, desk.clock.last
-    start, end = (
-        ints([first[_start(r.period)] for r in rs]),
-        ints([last[r.period.end if r.period else None] for r in rs]),
-    )
+    start = desk.clock.firsts([_start(r.period) for r in rs])
+    end = desk.clock.lasts([r.period.end if r.period else None for r in rs])
     subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
     kinds = [bytes(r.class_) for r in rs]
     code = ints([desk.begins[kind] for kind in kinds])

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from residency.contract import schema, specs
-from residency.contract.errors import InputError
+from residency.contract.errors import ResidencyError
 from residency.contract.lineage import Manifest, Step
 from residency.contract.lineage import Rows as RowCounts
 from residency.contract.plugins import SOURCES, Dropped, RecordSource, Rows
@@ -79,7 +79,7 @@ def ingest(
         spool = step.work / "spool"
         try:
             found = gather(_spooled(spool, reader, pieces, settings, progress), common)
-        except InputError:
+        except ResidencyError:
             shutil.rmtree(spool, ignore_errors=True)  # the input will be another when it is mended
             raise
         _write_tables(step, found, common, progress)

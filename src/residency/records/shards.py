@@ -100,25 +100,41 @@ def events(runs: Sequence[Run], part: Range, how: Writing) -> pl.DataFrame:
     """Gather the events of a range of patients, in the contract's order, with codes as numbers still."""
     found = [_numbers(run.between(part.low, part.high), run.chunk, how) for run in runs]
     frame = pl.concat([one for one in found if one.height] or found[:1])
-    order = [
-        "subject_id",
-        "time",
-        "available",
-        "code",
-        "numeric_value",
-        "text_value",
-        "unit",
-        "visit_id",
-        "site",
-        "source",
-    ]
-    frame = frame.filter(pl.col("code") >= 0).sort(order, nulls_last=False)
-    once = (pl.col("time").is_null() | (pl.col("code") == how.birth)) & ~pl.struct(_FACT).is_first_distinct()
-    return frame.filter(~once)
+    return _once(_in_order(frame.filter(pl.col("code") >= 0)), how)
+
+
+_REST: Final = ("numeric_value", "text_value", "unit", "visit_id", "site", "source")
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sort by the contract's four columns, and only where those are equal by the rest, which are slow."""
+    first = list(schema.EVENT_ORDER)
+    frame = frame.sort(first, nulls_last=False).with_row_index("row")
+    as_before = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in first)
+    same = frame.select(as_before.alias("same"))["same"].fill_null(value=False)
+    if frame.height:
+        same = same.set(pl.Series([True, *[False] * (frame.height - 1)]), value=False)
+    tied = same | same.shift(-1, fill_value=False)
+    if not tied.any():
+        return frame.drop("row")
+    at = frame["row"].to_numpy().copy()
+    at[tied.to_numpy()] = frame.filter(tied).sort([*first, *_REST], nulls_last=False)["row"].to_numpy()
+    return frame[at].drop("row")
 
 
 _FACT: Final = ["subject_id", "time", "code", "numeric_value", "text_value", "unit", "site"]
 """What makes a fact without a time the same fact: said in a thousand rows, it is kept once."""
+
+
+def _once(frame: pl.DataFrame, how: Writing) -> pl.DataFrame:
+    """Keep static facts and births once."""
+    facts = frame.with_row_index("row").filter(pl.col("time").is_null() | (pl.col("code") == how.birth))
+    again = facts.filter(~pl.struct(_FACT).is_first_distinct())["row"]
+    return (
+        frame
+        if again.is_empty()
+        else frame.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(again.implode()))
+    )
 
 
 def _numbers(table: pa.Table, chunk: int, how: Writing) -> pl.DataFrame:
