@@ -135,8 +135,8 @@ def _by_code(packed: Packed, vocabulary: Vocabulary, index: Index, values: Mappi
     result = np.full(packed.n_patients, UNSTATED, dtype=object)
     for value, code in values.items():
         result[_with_first_fact(packed, vocabulary.index_of(code))[0]] = value
-    value: np.ndarray = result[index.patient].astype(str)
-    return value
+    of_index: np.ndarray = result[index.patient].astype(str)
+    return of_index
 
 
 def _static_value(

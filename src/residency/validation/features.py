@@ -66,7 +66,7 @@ def _inner(packed: Packed) -> Int64[np.ndarray, " gap"]:
 def layout_of(vocabulary: Vocabulary, windows_days: tuple[float, ...], max_codes: int) -> Layout:
     """Take the codes that most train patients have; of equals, the first in the vocabulary.
 
-    A code whose records are just those of a chosen one above or below it says nothing more, so it is left out.
+    A code whose records are just those of a chosen one above or below it says nothing more: it is left out.
     """
     family, chosen = Family(vocabulary, ()), list[int]()
     size = list(zip(vocabulary.n_patients.tolist(), vocabulary.n_events.tolist(), strict=True))
@@ -89,7 +89,7 @@ def _kinds(vocabulary: Vocabulary, codes: list[int]) -> tuple[Kind, ...]:
 
 @dataclass(frozen=True)
 class _Reach:
-    """Index times as moments: the patient's first, the last one known, and the last one before each window."""
+    """Index times as moments: the patient's first, the last known, and the last before each window."""
 
     first: Int64[np.ndarray, " row"]
     now: Int64[np.ndarray, " row"]

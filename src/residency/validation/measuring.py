@@ -16,9 +16,11 @@ from residency.validation.tasks import Task
 
 SCORES: Final = {"model": "score", "baseline": "baseline", "stack": "stack", "best_possible": "best_possible"}
 LEVEL: Final = 0.95
-_OF_TALLY: Final[dict[str, Callable[[Tally], Float[np.ndarray, " draw"]]]] = {
-    "auroc": metrics.auroc,
-    "auprc": metrics.auprc,
+GROUPS_OF_SAMPLE: Final = 20_000  # for calibration, which does not hang on ranks within a group
+GROUPS_OF_DRAWS: Final = 512
+MetricOfTally = Callable[[Tally], Float[np.ndarray, " draw"]]
+_RANKING: Final[dict[str, MetricOfTally]] = {"auroc": metrics.auroc, "auprc": metrics.auprc}
+_CALIBRATION: Final[dict[str, MetricOfTally]] = {
     "calibration_slope": metrics.calibration_slope,
     "calibration_intercept": metrics.calibration_intercept,
     "ici": metrics.ici,
@@ -157,12 +159,19 @@ def measure(predictions: pl.DataFrame, task: Task, rules: Rules, course: Course)
         rules: fixed on tuning patients.
         course: of the bootstrap.
     """
-    return {
-        name: _measured(
-            rows, task, rules, course.counts(f"{task.name}/{name}", rows["subject_id"].n_unique())
-        )
-        for name, rows in slices_of(predictions)
-    }
+    found: dict[str, Measured] = {}
+    for name, rows in slices_of(predictions):
+        if name.startswith("site=") and _is_whole(rows, found["all"]):
+            found[name] = found["all"]
+        else:
+            counts = course.counts(f"{task.name}/{name}", rows["subject_id"].n_unique())
+            found[name] = _measured(rows, task, rules, counts)
+    return found
+
+
+def _is_whole(rows: pl.DataFrame, whole: Measured) -> bool:
+    """Whether a site's rows are all the held-out rows: it is the one training site."""
+    return len(rows) == whole.predictions and set(rows["split"].unique()) == {"held_out"}
 
 
 def _measured(
@@ -188,22 +197,25 @@ def _less(one: Figure, other: Figure) -> Figure:
 
 
 def _figures(
-    rows: pl.DataFrame, name: str, task: Task, rules: Rules, counts: UInt[np.ndarray, "patient draw"]
+    rows: pl.DataFrame, score_name: str, task: Task, rules: Rules, counts: UInt[np.ndarray, "patient draw"]
 ) -> dict[str, Figure] | None:
     """Work out every metric of one score; None where it is lacking for some rows."""
-    patient, score = _dense(rows), rows[SCORES[name]].to_numpy().astype(np.float64)
+    patient, score = _dense(rows), rows[SCORES[score_name]].to_numpy().astype(np.float64)
     if np.isnan(score).any():
         return None
     label, weight = rows["label"].to_numpy(), rows["weight"].to_numpy().astype(np.float64)
     scored = Scored(patient, label, score, weight)
     whole, drawn = exact(scored), resampled(scored, counts, cuts=(rules.threshold,))
-    found = {metric: Figure(float(give(whole)[0]), give(drawn)) for metric, give in _OF_TALLY.items()}
+    found = {name: Figure(float(give(whole)[0]), give(drawn)) for name, give in _RANKING.items()}
+    whole_coarse, drawn_coarse = whole.coarse(GROUPS_OF_SAMPLE), drawn.coarse(GROUPS_OF_DRAWS)
+    for metric, give in _CALIBRATION.items():
+        found[metric] = Figure(float(give(whole_coarse)[0]), give(drawn_coarse))
     found["net_benefit"] = Figure(
         float(metrics.net_benefit(whole, rules.threshold)[0]), metrics.net_benefit(drawn, rules.threshold)
     )
     found |= _alerted(rows, scored, task, counts)
-    if name in rules.alarms:
-        found["utility"] = _utility(rows, score >= rules.alarms[name], counts)
+    if score_name in rules.alarms:
+        found["utility"] = _utility(rows, score >= rules.alarms[score_name], counts)
     return found
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from residency.validation.tally import Tally
 
-CALIBRATION_GROUPS: Final = 512
 _KNOTS: Final = (0.05, 0.35, 0.65, 0.95)  # Harrell, Regression Modeling Strategies, table 2.3
 _STEPS: Final = 30
 
@@ -31,17 +30,15 @@ def auprc(tally: Tally) -> Float[np.ndarray, " draw"]:
 
 def calibration_slope(tally: Tally) -> Float[np.ndarray, " draw"]:
     """Slope of a logistic regression of the outcome on the predicted log-odds; below 1 is too bold."""
-    grouped = tally.coarse(CALIBRATION_GROUPS) if tally.events.shape[1] > 1 else tally
-    log_odds = _log_odds(grouped.score)
-    slope: np.ndarray = fit_logistic(np.stack([np.ones_like(log_odds), log_odds], axis=1), grouped)[1]
+    log_odds = _log_odds(tally.score)
+    slope: np.ndarray = fit_logistic(np.stack([np.ones_like(log_odds), log_odds], axis=1), tally)[1]
     return slope
 
 
 def calibration_intercept(tally: Tally) -> Float[np.ndarray, " draw"]:
     """Log-odds by which the outcome is commoner than predicted (slope held at 1); 0 is right."""
-    grouped = tally.coarse(CALIBRATION_GROUPS) if tally.events.shape[1] > 1 else tally
-    log_odds = _log_odds(grouped.score)
-    shift: np.ndarray = fit_logistic(np.ones((len(log_odds), 1)), grouped, offset=log_odds)[0]
+    log_odds = _log_odds(tally.score)
+    shift: np.ndarray = fit_logistic(np.ones((len(log_odds), 1)), tally, offset=log_odds)[0]
     return shift
 
 
@@ -51,9 +48,8 @@ def ici(tally: Tally) -> Float[np.ndarray, " draw"]:
     The smoother is a logistic regression on a restricted cubic spline of the predicted log-odds (Austin and
     Steyerberg 2019 use loess or such a spline).
     """
-    grouped = tally.coarse(CALIBRATION_GROUPS)
-    total = grouped.events + grouped.others
-    gap = np.abs(smoothed(grouped) - grouped.score[:, None])
+    total = tally.events + tally.others
+    gap = np.abs(smoothed(tally) - tally.score[:, None])
     return _ratio((total * gap).sum(axis=0), total.sum(axis=0))
 
 

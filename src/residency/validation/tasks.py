@@ -127,7 +127,7 @@ class Task:
         gap_days: an outcome sooner than this is too near to be a forecast: such index times are left out.
         population: who is asked about.
         groups: which groups are looked at apart.
-        threshold: risk at and above which one would act, for the net benefit; None for the training prevalence.
+        threshold: one would act at and above this risk (net benefit); None for the tuning patients' share.
         alerts_per_100_days: alerts that may be made per 100 patient-days on which the model is asked.
         utility: a utility that is defined for the task.
         truth: name of the outcome in the simulation's truth; None for the task's name.

@@ -1,0 +1,95 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from residency.contract.errors import SpecError
+from residency.contract.packed import DAY
+from residency.timeline import take
+from residency.validation.landmarks import hashed, landmarks
+
+VISITS = [
+    (patient, float(10 * visit), "VISIT/AMB", None) for patient in range(1, 8) for visit in range(1, 10)
+]
+
+
+def days_of(ward: Any, found: Any) -> list[tuple[int, float]]:
+    zero = ward.microseconds(0.0)
+    return [
+        (int(who), (int(at) - zero) / DAY)
+        for who, at in zip(found.index.patient, found.index.as_of, strict=True)
+    ]
+
+
+def test_every_moment_of_a_patient_is_an_index_time(ward: Any) -> None:
+    packed = ward.packed(
+        [(1, None, "DEMOGRAPHIC/SEX=male", None), (1, 1.0, "VISIT/AMB", None), (1, 4.0, "LOINC/2160-0", 1.0)]
+    )
+    found = landmarks(packed, ward.codes, (), ward.task(), 0)
+    assert days_of(ward, found) == [(0, 1.0), (0, 4.0)]
+
+
+def test_regular_times_keep_their_step_and_stay_within_observation(ward: Any) -> None:
+    packed = ward.packed(VISITS, seen=[(patient, 0.0, 100.0) for patient in range(1, 8)])
+    asked = ward.task(landmark={"kind": "regular", "every_days": 20.0, "per_patient": 99})
+    found = landmarks(packed, ward.codes, (), asked, 0)
+    for patient in range(7):
+        days = [at for who, at in days_of(ward, found) if who == patient]
+        assert np.diff(days) == pytest.approx([20.0] * (len(days) - 1))
+        assert min(days) >= 0
+        assert max(days) <= 100
+        assert len(days) >= 4
+
+
+def test_history_before_the_index_time_is_asked_for(ward: Any) -> None:
+    packed = ward.packed(VISITS, seen=[(patient, 0.0, 100.0) for patient in range(1, 8)])
+    asked = ward.task(population={"min_history_days": 60.0})
+    assert min(at for _, at in days_of(ward, landmarks(packed, ward.codes, (), asked, 0))) == 60
+
+
+def test_age_is_asked_for_where_births_are_known(ward: Any) -> None:
+    rows = [(1, -40 * 365.25, "MEDS_BIRTH", None), (2, -10 * 365.25, "MEDS_BIRTH", None)]
+    packed = ward.packed(
+        [*rows, (1, 1.0, "VISIT/AMB", None), (2, 1.0, "VISIT/AMB", None), (3, 1.0, "VISIT/AMB", None)]
+    )
+    found = landmarks(packed, ward.codes, (), ward.task(population={"min_age_years": 18.0}), 0)
+    assert days_of(ward, found) == [(0, 1.0)]
+
+
+def test_a_few_visits_are_drawn_and_each_patient_weighs_the_same(ward: Any) -> None:
+    packed = ward.packed([*VISITS, (9, 5.0, "VISIT/AMB", None)])
+    found = landmarks(packed, ward.codes, (), ward.task(landmark={"kind": "visits", "per_patient": 3}), 0)
+    assert np.bincount(found.index.patient).tolist() == [3] * 7 + [1]
+    assert np.bincount(found.index.patient, found.weight) == pytest.approx([1.0] * 8)
+
+
+@given(seed=st.integers(0, 1_000), patient=st.integers(0, 6))
+@settings(max_examples=20, deadline=None)
+def test_the_draw_of_a_patient_does_not_hang_on_the_others(ward: Any, seed: int, patient: int) -> None:
+    packed, asked = ward.packed(VISITS), ward.task(landmark={"kind": "visits", "per_patient": 2})
+    together = landmarks(packed, ward.codes, (), asked, seed)
+    alone = landmarks(take(packed, np.array([patient])), ward.codes, (), asked, seed)
+    assert alone.index.as_of.tolist() == together.index.as_of[together.index.patient == patient].tolist()
+
+
+def test_another_seed_draws_other_times(ward: Any) -> None:
+    asked = ward.task(landmark={"kind": "visits"})
+    drawn = {
+        tuple(landmarks(ward.packed(VISITS), ward.codes, (), asked, seed).index.as_of) for seed in range(5)
+    }
+    assert len(drawn) > 1
+
+
+def test_hashes_are_even() -> None:
+    mixed = hashed(np.arange(20_000), np.zeros(20_000, np.int64), 3)
+    counts = np.bincount((mixed >> np.uint64(60)).astype(int), minlength=16)
+    assert counts.min() > 1_100
+    assert counts.max() < 1_400
+
+
+def test_a_label_that_the_data_lack_is_named_as_missing(ward: Any) -> None:
+    asked = ward.task(landmark={"kind": "labels"}, outcome={"label": "sepsis"})
+    with pytest.raises(SpecError, match="no such label"):
+        landmarks(ward.packed(VISITS), ward.codes, ("ill",), asked, 0)
