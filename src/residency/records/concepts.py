@@ -66,7 +66,7 @@ class Book:
         others = tuple(dict.fromkeys(other for other, _ in ranked[1:] if other != code))
         for other, text in ranked[1:]:
             self.tell(other, text)
-        return self.number(code, display or concept.text, others)
+        return self.number(code, display, others)  # never `concept.text`: it may be one patient's
 
     @property
     def spellings(self) -> list[str]:
