@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from sklearn.metrics import roc_auc_score
 
 from residency.contract.errors import LineageError, TrainingError
 from residency.contract.lineage import open_made
+from residency.contract.packed import Packed
 from residency.model import Model, ModelSpec, train
 from residency.model.batches import plan
 from residency.model.fitting import begin, setup
 from residency.model.marginals import marginals
+from residency.model.training import calibrate
 from residency.timeline import Timelines
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -114,3 +117,29 @@ def test_every_dated_moment_of_a_pass_is_read_once(data: Timelines) -> None:
     )
     assert read == dated
     assert max(int((piece.high - piece.low).max()) for piece in pieces) <= BRIEF.context - 1
+
+
+def test_data_without_labels_train_hazards_alone(data: Timelines) -> None:
+    bare = replace(data, labels=(), shards=tuple(_without_labels(packed) for packed in data.shards))
+    given = setup(bare, BRIEF, marginals(bare, BRIEF))
+    training = begin(given, None)
+    piece = plan(bare, "train", BRIEF, None)[0]
+    batch = given.collator.collate(bare.shards[piece.shard], piece, np.random.default_rng(0), drop=True)
+    training.step(batch, 0.5, "shard 0")
+    assert training.point.batch == 1
+    assert calibrate(given, training.network).labels == ()
+
+
+def _without_labels(packed: Packed) -> Packed:
+    return packed.with_arrays(
+        label_offset=np.zeros(packed.n_patients + 1, np.int64),
+        label_time=packed.label_time[:0],
+        label_task=packed.label_task[:0],
+        label_value=packed.label_value[:0],
+    )
+
+
+def test_no_train_patient_is_refused(data: Timelines) -> None:
+    nobody = replace(data, _splits=tuple(np.full(p.n_patients, "external") for p in data.shards))
+    with pytest.raises(TrainingError, match="no train patient"):
+        marginals(nobody, BRIEF)

@@ -5,6 +5,7 @@ from typing import Final
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from residency.model.moments import HOUR_KNOTS, Gated, log_hours
 
@@ -77,14 +78,14 @@ class LabelHead(nn.Module):
     def __init__(self, width: int, prior: Float32[Tensor, " task"]) -> None:
         super().__init__()
         self.n_tasks = len(prior)
-        self.map = nn.Linear(width, N_HEADS * self.n_tasks)
-        nn.init.normal_(self.map.weight, std=0.02)
-        with torch.no_grad():
-            self.map.bias.copy_(prior.repeat(N_HEADS))
+        # not nn.Linear: it warns where there is no task
+        weight = torch.randn(N_HEADS * self.n_tasks, width) * 0.02
+        self.map = nn.ParameterDict({"weight": weight, "bias": prior.repeat(N_HEADS)})
 
     def forward(self, z: Float32[Tensor, "row width"]) -> Float32[Tensor, "row head task"]:
         """Give logits of every task."""
-        result: Tensor = self.map(z).view(len(z), N_HEADS, self.n_tasks)
+        logits = functional.linear(z, self.map["weight"], self.map["bias"])
+        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks)
         return result
 
 
