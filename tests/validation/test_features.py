@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residency.reasoning import Index
-from residency.timeline import until
-from residency.validation.features import Layout, features, layout_of, windows_for
+from residency.timeline import Timelines, until
+from residency.validation.features import SPARSE_DAYS, Layout, features, layout_of, windows_for
 
 LAYOUT = Layout(codes=(3, 4, 2), kinds=("dense", "plain", "plain"), windows_days=(10.0, 30.0, 90.0))
 
@@ -70,7 +71,5 @@ def test_the_layout_leaves_out_a_code_that_says_what_its_parent_says(ward: Any) 
     assert 5 not in layout_of(held, (1.0, 2.0, 3.0), 99).codes
 
 
-def test_hourly_data_get_hourly_windows(ward: Any) -> None:
-    hours = ward.packed([(1, hour / 24, "VISIT/AMB", None) for hour in range(1, 40)])
-    months = ward.packed([(1, 30.0 * month, "VISIT/AMB", None) for month in range(1, 20)])
-    assert windows_for((hours,))[0] < 1 < windows_for((months,))[0]
+def test_monthly_data_get_windows_of_months(clinic: Path) -> None:
+    assert windows_for(Timelines.open(clinic / "timelines")) == SPARSE_DAYS

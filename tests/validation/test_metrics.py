@@ -41,6 +41,18 @@ def test_calibration_slope_agrees_with_an_unpenalised_logistic_regression() -> N
     assert metrics.calibration_slope(exact(scored))[0] == pytest.approx(other.coef_[0, 0], abs=1e-4)
 
 
+def test_the_slope_of_scores_that_hardly_differ_is_found_all_the_same() -> None:
+    rng = np.random.default_rng(8)
+    log_odds = rng.normal(-0.6, 0.02, 3_000)
+    label = rng.random(3_000) < 1 / (1 + np.exp(-(-0.6 + 30 * (log_odds + 0.6))))
+    score = 1 / (1 + np.exp(-log_odds))
+    other = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(
+        (log_odds[:, None] + 0.6) * 30, label
+    )
+    slope = metrics.calibration_slope(exact(Scored(np.arange(3_000), label, score, np.ones(3_000))))[0]
+    assert slope == pytest.approx(30 * other.coef_[0, 0], rel=1e-3)
+
+
 def test_calibration_intercept_makes_the_mean_risk_right() -> None:
     scored = sample(2, n=2_000)
     shift = metrics.calibration_intercept(exact(scored))[0]

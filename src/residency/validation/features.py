@@ -16,7 +16,7 @@ from residency.contract.packed import DAY, UNKNOWN, Packed
 from residency.reasoning import Index
 from residency.reasoning.index import NO_MOMENT, Place, place
 from residency.reasoning.outcomes import Family
-from residency.timeline import Vocabulary, moment_of_event
+from residency.timeline import Timelines, Vocabulary, moment_of_event
 from residency.validation.landmarks import age_years
 
 DENSE_DAYS: Final = (0.25, 0.5, 1.0)  # windows where a patient has several moments a day
@@ -47,9 +47,13 @@ class Layout:
         return 2 + sum(columns[kind] for kind in self.kinds)
 
 
-def windows_for(shards: tuple[Packed, ...]) -> tuple[float, ...]:
-    """Choose windows by density: hours where half of the gaps are under a day, months elsewhere."""
-    gaps = [np.diff(packed.moment_time)[_inner(packed)] for packed in shards if packed.n_moments > 1]
+def windows_for(timelines: Timelines) -> tuple[float, ...]:
+    """Choose windows by the train patients' density: hours where gaps are mostly under a day, else months."""
+    gaps = []
+    for number, packed in enumerate(timelines.shards):
+        inner = _inner(packed)
+        owner = np.searchsorted(packed.moment_offset, inner, "right") - 1
+        gaps.append(np.diff(packed.moment_time)[inner[timelines.split(number)[owner] == "train"]])
     typical = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else float(DAY)
     return DENSE_DAYS if typical < DAY else SPARSE_DAYS
 

@@ -18,6 +18,7 @@ SCORES: Final = {"model": "score", "baseline": "baseline", "stack": "stack", "be
 LEVEL: Final = 0.95
 GROUPS_OF_SAMPLE: Final = 20_000  # for calibration, which does not hang on ranks within a group
 GROUPS_OF_DRAWS: Final = 512
+COVERED: Final = 0.98  # share of the rows that a score must have: the truth's grid may lack a few
 MetricOfTally = Callable[[Tally], Float[np.ndarray, " draw"]]
 _RANKING: Final[dict[str, MetricOfTally]] = {"auroc": metrics.auroc, "auprc": metrics.auprc}
 _CALIBRATION: Final[dict[str, MetricOfTally]] = {
@@ -199,10 +200,14 @@ def _less(one: Figure, other: Figure) -> Figure:
 def _figures(
     rows: pl.DataFrame, score_name: str, task: Task, rules: Rules, counts: UInt[np.ndarray, "patient draw"]
 ) -> dict[str, Figure] | None:
-    """Work out every metric of one score; None where it is lacking for some rows."""
-    patient, score = _dense(rows), rows[SCORES[score_name]].to_numpy().astype(np.float64)
-    if np.isnan(score).any():
+    """Work out every metric of one score; None where it is lacking for more than a few rows."""
+    score = rows[SCORES[score_name]].to_numpy().astype(np.float64)
+    held = np.isfinite(score)
+    if held.mean() < COVERED:
         return None
+    counts = counts[np.unique(_dense(rows)[held])]
+    rows, score = rows.filter(held), score[held]
+    patient = _dense(rows)
     label, weight = rows["label"].to_numpy(), rows["weight"].to_numpy().astype(np.float64)
     scored = Scored(patient, label, score, weight)
     whole, drawn = exact(scored), resampled(scored, counts, cuts=(rules.threshold,))

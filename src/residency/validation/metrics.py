@@ -12,6 +12,7 @@ from residency.validation.tally import Tally
 
 _KNOTS: Final = (0.05, 0.35, 0.65, 0.95)  # Harrell, Regression Modeling Strategies, table 2.3
 _STEPS: Final = 30
+_LONGEST: Final = 4.0  # step, as a change of log-odds: Newton's own may overshoot
 
 
 def auroc(tally: Tally) -> Float[np.ndarray, " draw"]:
@@ -88,7 +89,7 @@ def fit_logistic(
         slope = design.T @ (tally.events - total * risk)
         curve = (squares.T @ (total * risk * (1 - risk))).T.reshape(draws, terms, terms)
         step = np.linalg.solve(curve + 1e-10 * np.eye(terms), slope.T[:, :, None])[:, :, 0].T
-        beta += np.clip(step, -3, 3)
+        beta += step * np.minimum(1, _LONGEST / np.maximum(np.abs(design @ step).max(axis=0), 1e-12))
         if np.abs(step).max(initial=0) < 1e-8:
             break
     settled = (

@@ -82,7 +82,7 @@ def _of_model(bench: Bench, task: Task, cohort: Cohort) -> Float[np.ndarray, " r
 
 def _of_baseline(bench: Bench, train: Cohort, rest: Cohort) -> Float[np.ndarray, " row"] | None:
     shards, vocabulary = bench.timelines.shards, bench.timelines.vocabulary
-    layout = layout_of(vocabulary, windows_for(shards), bench.baseline.max_codes)
+    layout = layout_of(vocabulary, windows_for(bench.timelines), bench.baseline.max_codes)
     tuning = rest.take(rest.split == "tuning")
     trees = grow(_sample(bench, layout, train), _sample(bench, layout, tuning), bench.baseline)
     if trees is None:
