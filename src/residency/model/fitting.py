@@ -103,21 +103,23 @@ def total(parts: dict[str, Tensor]) -> Tensor:
 
 @dataclass
 class Training:
-    """A training under way: network, running average, optimiser, and how far it is."""
+    """A training under way: network, running average, the best of these so far, optimiser, how far it is."""
 
     given: Setup
     network: Network
     average: dict[str, Tensor]
+    best: dict[str, Tensor]
     optimiser: torch.optim.AdamW
     point: Point
 
-    def step(self, batch: Batch, done: float, where: str) -> None:
+    def step(self, batch: Batch, *, done: float, shard: int, draw: int) -> None:
         """Learn from one batch.
 
         Args:
             batch: what to learn from.
             done: share of the training that lies behind.
-            where: what to name where the loss is not finite.
+            shard: where the batch comes from.
+            draw: seed of what is dropped.
 
         Raises:
             TrainingError: the loss or a gradient is not finite.
@@ -125,6 +127,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.given.spec.shape.learning_rate * rate_at(done)
         self.network.train()
+        torch.manual_seed(draw)
         loss = total(losses(self.network, self.given, batch))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -132,7 +135,7 @@ class Training:
         if not bool(torch.isfinite(norm)) or not bool(torch.isfinite(loss)):
             raise TrainingError(
                 f"the loss is not finite in pass {self.point.pass_number}, batch {self.point.batch}",
-                where=where,
+                where=self.given.data.paths[shard].name,
                 mend="the last checkpoint is good; look for impossible values in that shard",
             )
         self.optimiser.step()
@@ -153,7 +156,7 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """Give everything that a checkpoint keeps."""
         kept = checkpoint.named("network", dict(self.network.named_parameters()))
-        kept |= checkpoint.named("average", self.average)
+        kept |= checkpoint.named("average", self.average) | checkpoint.named("best", self.best)
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimiser.state.get(parameter, {}).items():
                 kept[f"optimiser/{key}/{name}"] = value
@@ -181,11 +184,12 @@ def begin(given: Setup, found: Checkpoint | None) -> Training:
     network = network_of(given)
     optimiser = optimiser_of(network)
     average = checkpoint.same(dict(network.named_parameters()))
-    training = Training(given, network, average, optimiser, Point())
+    training = Training(given, network, average, checkpoint.same(average), optimiser, Point())
     if found is None:
         return training
     network.load_state_dict(checkpoint.under("network", found.tensors))
     training.average = checkpoint.under("average", found.tensors)
+    training.best = checkpoint.under("best", found.tensors)
     for name, parameter in network.named_parameters():
         optimiser.state[parameter] = {
             key: found.tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
@@ -212,7 +216,7 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
             rng = np.random.default_rng([spec.seed, 2, number, at])
             batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=True)
             done = (number + at / len(pieces)) / n_passes
-            training.step(batch, done, f"shard {piece.shard}")
+            training.step(batch, done=done, shard=piece.shard, draw=int(rng.integers(2**31)))
             progress("train", number * len(pieces) + at + 1, n_passes * len(pieces))
             if time.monotonic() - saved > spec.save_seconds:
                 checkpoint.save(path, Checkpoint(training.tensors(), training.point))
@@ -225,21 +229,24 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
 def _end_pass(training: Training, n_batches: int) -> None:
     point = training.point
     row = Curve(point.pass_number, point.loss_sum / max(n_batches, 1), tuning_loss(training))
+    known = [earlier.tuning for earlier in point.curve if earlier.tuning is not None]
+    if row.tuning is None or row.tuning <= min(known, default=math.inf):
+        training.best = checkpoint.same(training.average)
     training.point = Point(
         pass_number=point.pass_number + 1, n_steps=point.n_steps, curve=(*point.curve, row)
     )
 
 
-def averaged(training: Training) -> Network:
-    """Give a network with the averaged weights."""
-    network = network_of(training.given)
-    network.load_state_dict(training.average)
+def network_with(given: Setup, weights: dict[str, Tensor]) -> Network:
+    """Give a network with these weights, for asking."""
+    network = network_of(given)
+    network.load_state_dict(weights)
     return network.eval()
 
 
 def tuning_loss(training: Training) -> float | None:
     """Give the loss of the averaged weights on the tuning patients; None where there are none."""
-    given, network = training.given, averaged(training)
+    given, network = training.given, network_with(training.given, training.average)
     pieces = plan(given.data, "tuning", given.spec, None)
     sums, rows = 0.0, 0
     with torch.no_grad():

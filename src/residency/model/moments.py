@@ -56,15 +56,19 @@ class MomentEncoder(nn.Module):
         n_rows: of the embedding table.
         n_panel: codes that the panel follows.
         width: of the vector.
+        drop: share of numbers dropped in training.
         modalities: width of each kind of attachment's vectors, by kind.
     """
 
-    def __init__(self, n_rows: int, n_panel: int, width: int, modalities: dict[str, int]) -> None:
+    def __init__(
+        self, n_rows: int, n_panel: int, width: int, drop: float, modalities: dict[str, int]
+    ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(n_rows, width) * 0.1)
         self.norm = nn.RMSNorm(width)
         self.pool = Gated(width, 2 * width, width)
         self.standing = Gated(n_panel * PANEL_FEATURES, width, width)
+        self.drop = nn.Dropout(drop)
         self.clock = nn.Linear(2 * HOUR_KNOTS + AGE_KNOTS, width)
         self.modalities = nn.ModuleDict({kind: nn.Linear(n, width) for kind, n in modalities.items()})
 
@@ -79,7 +83,7 @@ class MomentEncoder(nn.Module):
         standing = self.standing(_panel_features(inputs))
         gap, since, age = inputs.clock.unbind(dim=1)
         clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
-        result: Tensor = observed + standing + self.clock(clock)
+        result: Tensor = self.drop(observed + standing) + self.clock(clock)
         return result
 
 

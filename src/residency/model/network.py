@@ -39,8 +39,8 @@ class Network(nn.Module):
         super().__init__()
         shape = spec.shape
         self.context = spec.context
-        self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, sizes.modalities)
-        self.trunk = Trunk(shape.width, shape.depth, spec.n_attention)
+        self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, shape.drop, sizes.modalities)
+        self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
         self.waiting = Waiting(shape.width)
         self.hazard = HazardHead(shape.width, shape.code_rank, sizes.bias)
         self.label = LabelHead(shape.width, sizes.prior)

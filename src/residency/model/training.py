@@ -18,7 +18,7 @@ from residency.contract.specs import plain
 from residency.model.batches import plan
 from residency.model.calibration import Calibration, hazard_factors, label_line
 from residency.model.checkpoint import Point, write_tensors
-from residency.model.fitting import Setup, averaged, fit, setup
+from residency.model.fitting import Setup, fit, network_with, setup
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
 from residency.model.opened import (
@@ -64,7 +64,7 @@ def train(
         with _steady(sized.threads):
             given = setup(data, sized, marginals(data, sized))
             training = fit(given, step.work, progress)
-            network = averaged(training)
+            network = network_with(given, training.best)
             calibration = calibrate(given, network)
         _write(step, given, network, calibration, training.point)
         result = {"size": sized.size, "targets": len(given.marginals.targets), "parameters": _count(network)}
@@ -73,12 +73,13 @@ def train(
 
 @contextmanager
 def _steady(threads: int) -> Iterator[None]:
-    """Same bytes every time: set thread count and deterministic kernels, and put back what was."""
+    """Same bytes every time: thread count, deterministic kernels, own draws; and put back what was."""
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(strict)

@@ -16,7 +16,7 @@ _SHORTEST, _LONGEST = 3600.0, 30 * 31_557_600.0  # wavelengths in time, seconds
 class Layer(nn.Module):
     """One layer of the trunk: causal attention, then a gated map, each added to what came in."""
 
-    def __init__(self, width: int, n_heads: int) -> None:
+    def __init__(self, width: int, n_heads: int, drop: float) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.before_attention = nn.RMSNorm(width)
@@ -24,6 +24,7 @@ class Layer(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.before_map = nn.RMSNorm(width)
         self.map = Gated(width, 2 * width, width)
+        self.drop = nn.Dropout(drop)
 
     def forward(
         self, x: Float32[Tensor, "window row width"], turn: tuple[Tensor, Tensor], context: int
@@ -33,8 +34,8 @@ class Layer(nn.Module):
         qkv = self.qkv(self.before_attention(x)).view(n, rows, 3, self.n_heads, width // self.n_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         seen = attend(rotate(query, turn), rotate(key, turn), value, context)
-        x = x + self.out(seen.transpose(1, 2).reshape(n, rows, width))
-        result: Tensor = x + self.map(self.before_map(x))
+        x = x + self.drop(self.out(seen.transpose(1, 2).reshape(n, rows, width)))
+        result: Tensor = x + self.drop(self.map(self.before_map(x)))
         return result
 
 
@@ -72,10 +73,10 @@ def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 class Trunk(nn.Module):
     """Causal transformer over moments; half the heads turn with time, half with order."""
 
-    def __init__(self, width: int, depth: int, n_heads: int) -> None:
+    def __init__(self, width: int, depth: int, n_heads: int, drop: float) -> None:
         super().__init__()
         self.n_heads, self.part = n_heads, width // n_heads
-        self.layers = nn.ModuleList([Layer(width, n_heads) for _ in range(depth)])
+        self.layers = nn.ModuleList([Layer(width, n_heads, drop) for _ in range(depth)])
         self.norm = nn.RMSNorm(width)
 
     def forward(
