@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -167,6 +168,7 @@ class Step:
         self.spec = msgspec.to_builtins(dict(spec), enc_hook=str)
         self.identity = _identity(name, self.made_from, self.spec, __version__)
         self.work = out / WORK
+        self._began = time.monotonic()
         self._shards: dict[str, Shard] = {}
         self._lock: int | None = None
         self.manifest: Manifest | None = None
@@ -230,7 +232,7 @@ class Step:
         self, *, rows: Rows, result: Mapping[str, Any] | None = None, run: Mapping[str, Any] | None = None
     ) -> Manifest:
         """Write the manifest and clear the work folder."""
-        seconds = (datetime.now(self.now.tzinfo) - self.now).total_seconds()
+        seconds = time.monotonic() - self._began
         manifest = Manifest(
             format=FORMAT,
             step=self.name,
