@@ -1,4 +1,4 @@
-"""In: invented intensive-care records. Out: moments and events trained a second, beside the machine's matmul peak."""
+"""In: invented hourly records. Out: moments and events trained a second, beside the machine's matmul peak."""
 
 import argparse
 import time
@@ -114,13 +114,14 @@ def main() -> None:
             pieces = plan(data, "train", spec, np.random.default_rng(step))
             piece = pieces[step % len(pieces)]
             batch = given.collator.collate(data.shards[0], piece, np.random.default_rng(step), drop=True)
-            training.step(batch, 0.5, "bench")
+            training.step(batch, done=0.5, shard=0, draw=step)
             moments, events, step = moments + len(batch.inputs.bag), events + batch.n_events, step + 1
         seconds = time.perf_counter() - began
         flops = 6.0 * dense * moments / seconds / 1e9
         print(
             f"{size:6} {dense / 1e6:5.2f} M dense parameters: {moments / seconds:8,.0f} moments/s,"
-            f" {events / seconds:9,.0f} events/s, {flops:5.1f} GFLOP/s in the trunk ({flops / peak:.0%} of peak)"
+            f" {events / seconds:9,.0f} events/s,"
+            f" {flops:5.1f} GFLOP/s in the trunk ({flops / peak:.0%} of peak)"
         )
 
 

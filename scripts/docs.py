@@ -48,7 +48,7 @@ def _plain() -> dict[str, str]:
 def settings() -> str:
     """Every spec: keys, types, defaults, meaning."""
     parts = [
-        "# Settings\n\nEvery settings file is TOML, closed to unknown keys; all wrong keys are named at once.\n"
+        "# Settings\n\nSettings files are TOML, closed to unknown keys; all wrong keys are named at once.\n"
     ]
     for title, (use, kind) in SPECS.items():
         doc = inspect.getdoc(kind) or ""

@@ -1,4 +1,4 @@
-"""Residency: an institution's own clinical foundation model. The names are in `__init__.pyi`, loaded when used."""
+"""Residency: an institution's own clinical foundation model. Its names are loaded when they are used."""
 
 import lazy_loader
 

@@ -24,8 +24,8 @@ class Rows:
     Attributes:
         table: which one.
         batch: its rows. Text may be dictionary-encoded and numbers wider than the schema's. `subjects` has
-            `subject_id`, `site` and `where` (file and row): one row for each patient record, so that a patient who
-            is described twice is found.
+            `subject_id`, `site` and `where` (file and row): one row for each patient record, so that a
+            patient who is described twice is found.
         task: names the label where `table` is labels.
         n: rows of the source that these came from; None where each came from one of its own.
     """
@@ -44,8 +44,8 @@ class Dropped:
         reason: a fixed phrase, never a value.
         where: names a file, a column or a row number, never a value.
         n: how many rows.
-        bad: the rows hold what cannot be (a date that is none), rather than what is not read; of these a source may
-            have few.
+        bad: the rows hold what cannot be (a date that is none), rather than what is not read; of these a
+            source may have few.
     """
 
     reason: str

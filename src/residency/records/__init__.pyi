@@ -1,3 +1,3 @@
-from .ingest import ingest
+from .ingesting import ingest
 
 __all__ = ["ingest"]
