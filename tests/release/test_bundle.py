@@ -14,6 +14,7 @@ from residency.contract.report import Report, Slice
 from residency.release import (
     export,
     load_policy,
+    make_demo_keys,
     make_key,
     open_bundle,
     promote,
@@ -245,6 +246,26 @@ def test_an_incident_takes_a_release_back_and_retirement_ends_it(
         step_back(*who, to="silent", reason="we were wrong", now=now)
 
 
+def test_a_demo_hospital_whose_model_may_answer_nothing_can_still_be_looked_at(
+    tmp_path: Path,
+    model: Path,
+    make_report_folder: Callable[[Report], Path],
+    figures: Callable[..., Slice],
+    policy_file: Path,
+    now: datetime,
+) -> None:
+    keys = make_demo_keys(tmp_path / "demo", policy_file.parent / "hospital" / "release.toml")
+    report = make_report_folder(
+        Report(tasks={"task": {"all": figures(0.9, events=3)}, "ranked": {"all": figures(0.56)}})
+    )
+    bundle = propose(model, report, tmp_path / "bundle", keys.policy, now=now)
+    for to in ("validated", "silent", "internal"):
+        for person in keys.signers:
+            sign(bundle, person.key, person.name, person.role, now=now)
+        promote(bundle, to)
+    assert open_bundle(bundle, "loopback").allow_list.tasks == ()
+
+
 def test_a_byte_changed_in_any_file_is_found_before_a_weight_is_read(
     bundle: Path, take_up: Callable[[Path, str], None]
 ) -> None:
@@ -314,3 +335,9 @@ def test_the_demo_keys_are_labelled_and_kept(keys: DemoKeys, policy_file: Path) 
     assert load_policy(keys.policy).is_demo
     assert not load_policy(policy_file).is_demo
     assert all(person.key.stat().st_mode & 0o077 == 0 for person in keys.signers)
+
+
+def test_a_bundle_of_format_1_still_verifies() -> None:
+    standing = verify(Path(__file__).parents[1] / "golden" / "1" / "bundle")
+    assert (standing.state, standing.demo, standing.allow_list.tasks) == ("validated", True, ("diabetes_1y",))
+    assert standing.digest == "e810f8a02635131d22c25743c53e67d2a63d950c83480ad0da592957434e72bb"

@@ -11,7 +11,7 @@ from residency.contract.report import Report, Slice
 from residency.contract.specs import read
 from residency.release import ExaminedTask, load_policy
 from residency.release.allow_list import allow_list_of
-from residency.release.gates import judge
+from residency.release.gates import judge, overall
 from residency.release.policy import Gate
 
 
@@ -53,6 +53,15 @@ def test_a_figure_that_was_not_measured_cannot_pass(figures: Callable[..., Slice
 def test_a_release_gate_that_finds_nothing_cannot_tell() -> None:
     (verdict,) = judge(Report(tasks={}), (gate(decides="release"),))
     assert verdict.result == "insufficient"
+
+
+def test_a_release_gate_fails_by_one_task_and_passes_by_those_that_can_tell(
+    figures: Callable[..., Slice],
+) -> None:
+    good, bad, small = figures(0.9), figures(0.3), figures(0.9, events=3)
+    for slices, result in (((good, small), "pass"), ((good, bad), "fail"), ((small, small), "insufficient")):
+        report = Report(tasks={str(n): {"all": one} for n, one in enumerate(slices)})
+        assert overall(judge(report, (gate(decides="release"),))) == result
 
 
 def test_a_missing_slice_leaves_its_task_undecided(figures: Callable[..., Slice]) -> None:

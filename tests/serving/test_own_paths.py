@@ -1,5 +1,6 @@
 """Our own paths: who may ask, what comes back, and how a refusal reads."""
 
+import copy
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -117,6 +118,22 @@ def test_what_was_not_examined_gets_no_number(client: TestClient, subject: str) 
         answer = client.post("/residency/v1/ask", json=asked).json()["answer"]
         assert answer["risks"] == []
         assert [one["reason"] for one in answer["abstentions"]] == ["not_examined"]
+
+
+def test_what_was_not_used_is_said_and_not_repeated(client: TestClient, world: Any) -> None:
+    bundle = copy.deepcopy(world.bundles[5])
+    first = bundle["entry"][1]["resource"]
+    bundle["entry"] += [
+        {"resource": {**first, "id": "x1", "code": {"coding": [{"system": "urn:x", "code": "CANARY"}]}}},
+        {"resource": {**first, "id": "x2", "effectiveDateTime": "CANARY", "issued": None}},
+        {"resource": {"resourceType": "Immunization", "id": "x3", "status": "completed"}},
+    ]
+    body = client.post("/residency/v1/ask", json={"fhir": bundle, "as_of": AS_OF}).json()
+    (said,) = [one["text"] for one in body["answer"]["statements"] if one["tag"] == "not_used"]
+    assert "a date that is none (1)" in said
+    assert "code unknown" in said
+    assert "CANARY" not in str(body)
+    assert said in body["sentences"]
 
 
 def test_a_task_that_was_not_granted_is_refused(client: TestClient, world: Any) -> None:

@@ -91,7 +91,8 @@ class Step:
     Attributes:
         to: the state that is earned.
         gates: names of the release-wide gates that must pass; task gates shape the allow list instead.
-        tasks: whether one task on the allow list is enough, or every examined task must be.
+        tasks: whether one task on the allow list is enough, every examined task must be, or none need
+            be: such a release may answer nothing, but can be looked at.
         signers: how many different people.
         roles: roles that must be among them.
         min_days: how long the release has been in the state before, when it is signed.
@@ -100,7 +101,7 @@ class Step:
 
     to: Literal["validated", "silent", "internal", "released"]
     gates: tuple[str, ...] = ()
-    tasks: Literal["any", "all"] = "any"
+    tasks: Literal["any", "all", "none"] = "any"
     signers: int = 2
     roles: tuple[str, ...] = ()
     min_days: float = 0.0

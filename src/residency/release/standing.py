@@ -12,7 +12,7 @@ from residency.release import ledger
 from residency.release.allow_list import AllowList, read_allow_list
 from residency.release.bundle import CARD, CONTENT, LEDGER, SIGNATURES, content_digest, read_verdicts
 from residency.release.cards import Card
-from residency.release.gates import Verdict, passes
+from residency.release.gates import Verdict, overall
 from residency.release.keys import fingerprint_of
 from residency.release.ledger import Entry, Person
 from residency.release.policy import ReleasePolicy, Step, load_policy
@@ -196,10 +196,10 @@ def _lacking(standing: Standing, step: Step) -> list[str]:
     lacking = []
     for name in step.gates:
         mine = tuple(verdict for verdict in standing.verdicts if verdict.gate.rpartition("@")[0] == name)
-        if not passes(mine):
-            worst = "failed" if any(verdict.result == "fail" for verdict in mine) else "could not tell"
-            lacking.append(f"gate {name} {worst}")
-    if not standing.allow_list.allowed:
+        result = overall(mine)
+        if result != "pass":
+            lacking.append(f"gate {name} {'failed' if result == 'fail' else 'could not tell'}")
+    if step.tasks != "none" and not standing.allow_list.allowed:
         lacking.append("no examined task passed every gate")
     if step.tasks == "all" and standing.allow_list.refused:
         lacking.append(f"{len(standing.allow_list.refused)} examined tasks did not pass every gate")

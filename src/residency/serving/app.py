@@ -52,15 +52,17 @@ def create_app(
         SignatureError: the release's ledger was cut back since this service last saw it.
         LineageError: the panel is not what `ingest` made.
     """
+    _ = release.model  # a service that cannot read its weights does not start
     audit = Audit(audit_url)
     audit.remember(release.digest, tuple(entry.digest for entry in release.standing.entries))
+    opened = Panel.open(panel) if panel is not None else None
     service = Service(
         release=release,
         grants=load_grants(grants),
         audit=audit,
         bedside=Bedside(release, key or secrets.token_bytes(32)),
         clock=clock,
-        panel=Panel.open(panel) if panel is not None else None,
+        panel=opened,
     )
     app = FastAPI(title="Residency", docs_url=None, redoc_url=None, openapi_url=None)
     add_handlers(app)

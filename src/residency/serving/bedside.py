@@ -4,10 +4,11 @@ The patient goes through the release's own de-identification in memory, is packe
 training data, and is asked about by the code that was examined. Nothing identified is stored.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,15 +16,16 @@ import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.packed import Packed
-from residency.contract.questions import Answer, AnyQuestion
+from residency.contract.questions import Answer, AnyQuestion, Statement
 from residency.reasoning import Answers, Index, ask
 from residency.release import Release
 from residency.release.allow_list import Allowed
 from residency.serving.populations import Populations, doubts_of
 from residency.serving.questions import allowed_of
 from residency.serving.veil import Veil
-from residency.timeline import pack
+from residency.timeline import packing_of
 
+NOT_USED: Final = "not_used"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
 
 
@@ -34,10 +36,12 @@ class Patient:
     Attributes:
         reference: what the caller calls the patient.
         events: in the schema of events.
+        left_out: what of the request is not among them, by reason.
     """
 
     reference: str
     events: pa.Table
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Bedside:
         veiled = self.veil.over(patient.events)
         if not veiled.events.num_rows:
             raise InputError("no event is left once the release's de-identification has been applied")
-        packed = pack(veiled.events, self.release.model.vocabulary)
+        packing = packing_of(veiled.events, self.release.model.vocabulary)
+        packed = packing.packed
         as_of = np.array([_microseconds(time + veiled.shift) for time in times], dtype=np.int64)
         index = Index(np.zeros(len(times), dtype=np.int64), as_of)
         answers = ask(
@@ -101,9 +106,10 @@ class Bedside:
             allowed=allowed_of(items),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
+        said = _unused({**patient.left_out, **packing.counts})
         return tuple(
             self.populations.judged(
-                self._merged(answers, row, patient, veiled.shift),
+                self._merged(answers, row, patient, veiled.shift, said),
                 [
                     doubt
                     for item, mine in zip(items, slices, strict=True)
@@ -118,7 +124,9 @@ class Bedside:
         site = next((name for name in events.column("site").to_pylist() if name), None)
         return self.populations.slices_of(item, packed, self.release.model.vocabulary, index, site)
 
-    def _merged(self, answers: Answers, row: int, patient: Patient, shift: timedelta) -> Answer:
+    def _merged(
+        self, answers: Answers, row: int, patient: Patient, shift: timedelta, said: tuple[Statement, ...]
+    ) -> Answer:
         """Put the answers to all questions at one time together, in the caller's own terms."""
         parts = [answers.answer(row, number) for number in range(len(answers.questions))]
         first, freshness = parts[0], parts[0].freshness
@@ -129,8 +137,16 @@ class Bedside:
             as_of=first.as_of - shift,
             freshness=msgspec.structs.replace(freshness, latest=latest),
             risks=tuple(risk for part in parts for risk in part.risks),
+            statements=said,
             abstentions=tuple(one for part in parts for one in part.abstentions),
         )
+
+
+def _unused(counts: Mapping[str, int]) -> tuple[Statement, ...]:
+    """Say what of the request the answer does not rest on."""
+    parts = [f"{reason} ({n})" for reason, n in sorted(counts.items()) if n]
+    text = f"Not used as sent: {'; '.join(parts)}."
+    return (Statement(text=text, citations=(), tag=NOT_USED),) if parts else ()
 
 
 def _microseconds(time: datetime) -> int:

@@ -3,7 +3,9 @@
 Nothing here is written anywhere. Units become the ones that the model was trained with.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.identifiers import subject_id_of
-from residency.contract.plugins import Rows
+from residency.contract.plugins import Dropped, Rows
 from residency.contract.schema import EVENTS, check
 from residency.records.documents import Document
 from residency.records.fhir import FhirSource
@@ -41,7 +43,20 @@ class MedsRow(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
 
 
-def events_of_fhir(body: bytes, units: Mapping[str, str], *, site: str, time_zone: str) -> pa.Table:
+@dataclass(frozen=True)
+class Identified:
+    """One patient's events, and what of the request is not among them.
+
+    Attributes:
+        events: in the schema of events.
+        left_out: how much, by reason: fixed phrases, never a value.
+    """
+
+    events: pa.Table
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def events_of_fhir(body: bytes, units: Mapping[str, str], *, site: str, time_zone: str) -> Identified:
     """Read a Bundle about one patient, by the same code as ingest.
 
     Args:
@@ -57,16 +72,19 @@ def events_of_fhir(body: bytes, units: Mapping[str, str], *, site: str, time_zon
     mapping = {"site": site, **({"time_zone": time_zone} if time_zone else {})}
     events: list[pl.DataFrame] = []
     parents: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
     for item in FhirSource().read_documents((document,), mapping):
         if isinstance(item, Rows) and item.table == "events" and item.batch.num_rows:
             events.append(_text(item.batch))
         if isinstance(item, Rows) and item.table == "codes":
             parents |= _pointers(item.batch)
+        if isinstance(item, Dropped):
+            left_out[item.reason] += item.n
     if not events:
         raise InputError("the Bundle holds no event that can be read", where="patient_context.fhir")
     frame = pl.concat(events).with_columns(pl.col("code").replace(parents))
     frame = frame.filter(~pl.col("code").str.starts_with(_POINTER))
-    return _one_patient(_in_units(frame, units), "patient_context.fhir")
+    return Identified(_one_patient(_in_units(frame, units), "patient_context.fhir"), left_out)
 
 
 def _text(batch: pa.RecordBatch) -> pl.DataFrame:
@@ -80,7 +98,7 @@ def _pointers(batch: pa.RecordBatch) -> dict[str, str]:
     return {code: above[0] for code, above in rows if code.startswith(_POINTER) and above}
 
 
-def events_of_meds(body: bytes, units: Mapping[str, str]) -> pa.Table:
+def events_of_meds(body: bytes, units: Mapping[str, str]) -> Identified:
     """Read MEDS rows about one patient.
 
     Args:
@@ -104,7 +122,7 @@ def events_of_meds(body: bytes, units: Mapping[str, str]) -> pa.Table:
         available=pl.max_horizontal("time", "available"),
         unit=pl.coalesce("unit", pl.col("code").replace_strict(units, default=None, return_dtype=pl.String)),
     )
-    return _one_patient(_in_units(frame, units), "patient_context.meds")
+    return Identified(_one_patient(_in_units(frame, units), "patient_context.meds"))
 
 
 _SCHEMA: Final[dict[str, Any]] = {

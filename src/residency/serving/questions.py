@@ -15,8 +15,11 @@ def granted(allow_list: AllowList, grant: Grant) -> tuple[Allowed, ...]:
     """Give what a release may answer this grantee.
 
     Raises:
-        ForbiddenError: nothing.
+        QuestionError: the release may answer for nothing.
+        ForbiddenError: what it may answer for was not granted.
     """
+    if not allow_list.allowed:
+        raise QuestionError("no examined task passed every gate, so this release may answer nothing")
     found = tuple(item for item in allow_list.allowed if grant.covers(item.examined.task))
     if not found:
         raise ForbiddenError("the grant covers none of this release's tasks")
@@ -44,8 +47,6 @@ def questions_of(context: PatientContext, items: Sequence[Allowed]) -> tuple[Any
     asked: defaultdict[tuple[Occurrence, tuple[float, ...]], list[Outcome]] = defaultdict(list)
     for item in items:
         asked[item.examined.occurrence, item.examined.horizons_days].append(item.examined.outcome)
-    if not asked:
-        raise QuestionError("this release may answer for nothing: no examined task passed every gate")
     return tuple(
         Forecast(outcomes=tuple(outcomes), horizons_days=horizons, occurrence=occurrence)
         for (occurrence, horizons), outcomes in asked.items()

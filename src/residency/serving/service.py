@@ -195,10 +195,10 @@ class Service:
             return Patient(subject_id, self._panel_for(grant).events_of(_number(subject_id)))
         zone = self.panel.zone if self.panel is not None else ""
         if source == "fhir":
-            events = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
+            found = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
         else:
-            events = events_of_meds(bytes(context.meds), units)
-        return Patient(str(events.column("subject_id")[0].as_py()), events)
+            found = events_of_meds(bytes(context.meds), units)
+        return Patient(str(found.events.column("subject_id")[0].as_py()), found.events, found.left_out)
 
     def _times(self, context: PatientContext) -> tuple[datetime, ...]:
         """Give the times that are asked about, by the records' clock; now, where the request does not say."""

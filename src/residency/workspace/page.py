@@ -24,6 +24,7 @@ def attach(app: Any, api_url: str, key: str | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and one of ours names a patient
     style = files("residency.workspace").joinpath("page.css").read_text("utf-8")
 
+    @ui.page("/", title="Residency", response_timeout=_PATIENCE_SECONDS)
     async def root() -> None:
         ui.add_css(style)
         ui.colors(
@@ -35,7 +36,7 @@ def attach(app: Any, api_url: str, key: str | None = None) -> None:
         else:
             _ask_for_key(shell, api_url)
 
-    ui.run_with(app, root=root, title="Residency", show_welcome_message=False)
+    ui.run_with(app, title="Residency", show_welcome_message=False)
 
 
 def _ask_for_key(shell: Any, api_url: str) -> None:
@@ -121,6 +122,7 @@ def _panel(patients: tuple[Listed, ...], chart: Chart) -> Any:
 
 
 _SHOWN = 40
+_PATIENCE_SECONDS = 60.0
 
 
 def _searchable(patient: Listed) -> str:
