@@ -103,8 +103,8 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_shard(data: Timelines) ->
     piece = plan(data, "train", BRIEF, None)[0]
     batch = given.collator.collate(data.shards[piece.shard], piece, np.random.default_rng(0), drop=True)
     with pytest.raises(TrainingError, match="not finite") as refused:
-        training.step(batch, 0.5, "shard 0")
-    assert refused.value.where == "shard 0"
+        training.step(batch, done=0.5, shard=piece.shard, draw=0)
+    assert refused.value.where == data.paths[piece.shard].name
     assert training.point.batch == 0
 
 
@@ -125,7 +125,7 @@ def test_data_without_labels_train_hazards_alone(data: Timelines) -> None:
     training = begin(given, None)
     piece = plan(bare, "train", BRIEF, None)[0]
     batch = given.collator.collate(bare.shards[piece.shard], piece, np.random.default_rng(0), drop=True)
-    training.step(batch, 0.5, "shard 0")
+    training.step(batch, done=0.5, shard=piece.shard, draw=0)
     assert training.point.batch == 1
     assert calibrate(given, training.network).labels == ()
 
