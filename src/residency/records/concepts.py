@@ -22,8 +22,10 @@ def spelled(coding: Coding) -> str | None:
     """Spell a coding; a system that our table lacks becomes LOCAL, with the last part of its own name.
 
     Example:
-        >>> spelled(Coding(system="http://loinc.org", code="2160-0")), spelled(Coding(system="urn:x:lab",
-        code="K")) ('LOINC/2160-0', 'LOCAL/lab:K')
+        >>> spelled(Coding(system="http://loinc.org", code="2160-0"))
+        'LOINC/2160-0'
+        >>> spelled(Coding(system="urn:north:lab", code="K"))
+        'LOCAL/lab:K'
     """
     if not coding.code:
         return None

@@ -1,7 +1,7 @@
 """In: raw fields of one site's resources. Out: numbers for them, and a count of what was left out."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -17,11 +17,6 @@ from residency.records.references import Keys
 T = TypeVar("T")
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 REFUSED: Final = frozenset({"entered-in-error", "cancelled", "not-done", "draft", "planned", "preparation"})
-
-
-def ints(values: Sequence[int]) -> Ints:
-    """Make an int64 column."""
-    return np.fromiter(values, np.int64, len(values))
 
 
 class Desk:
@@ -68,7 +63,10 @@ class Desk:
 
     def standing(self, rs: list[T], kind: str) -> list[T]:
         """Leave out what was entered in error, cancelled, planned, or not done."""
-        return self.without(rs, f"{kind}: its status says it did not happen", lambda r: r.status in REFUSED)  # type: ignore[attr-defined]
+        kept = [r for r in rs if r.status not in REFUSED]  # type: ignore[attr-defined]
+        if len(kept) < len(rs):
+            self.dropped[f"{kind}: its status says it did not happen"] += len(rs) - len(kept)
+        return kept
 
     def without(self, rs: list[T], reason: str, is_out: Callable[[T], bool]) -> list[T]:
         """Leave out some, and count them."""

@@ -40,6 +40,11 @@ Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
+def ints(values: Sequence[int]) -> Ints:
+    """Make an int64 column."""
+    return np.fromiter(values, np.int64, len(values))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """Events of one kind.

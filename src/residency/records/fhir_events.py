@@ -11,8 +11,8 @@ import numpy as np
 
 from residency.records import clock, concepts
 from residency.records.concepts import first_code
-from residency.records.desk import Desk, ints
-from residency.records.draft import Floats, Ints, Piece, references
+from residency.records.desk import Desk
+from residency.records.draft import Floats, Ints, Piece, ints, references
 from residency.records.references import target
 from residency.records.resources import (
     CONTAINED,
@@ -57,7 +57,7 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
         [r.issued or r.effectiveDateTime or r.effectiveInstant or _end(r.effectivePeriod) for r in rs]
     )
     code = ints([desk.code[bytes(r.code)] for r in rs])
-    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
+    subject = desk.keys.subjects([r.subject for r in rs])
     quantities = [r.valueQuantity for r in rs]
     value = np.fromiter(map(_number, quantities), np.float64, len(rs))
     unit = ints([-1 if q is None else units[q.code or q.unit] for q in quantities])
@@ -71,7 +71,7 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
         rs, "Observation", subject=subject, time=time, code=np.where(with_part & ~has, 0, code), known=known
     )
     ok &= desk.drop("Observation: no value", ok & ~has & ~with_part)
-    visit = ints([desk.keys.visit[bytes(r.encounter)] for r in rs])
+    visit = desk.keys.visits([r.encounter for r in rs])
     source = references("Observation", [r.id for r in rs])
     whole = np.flatnonzero(ok & has)
     part = np.flatnonzero(ok[parts.row])
@@ -144,7 +144,7 @@ def _simple(  # noqa: PLR0913 - one column each
 ) -> list[Piece]:
     """Resources that are one event each."""
     at, available = desk.clock.firsts(list(time)), desk.clock.lasts(list(known))
-    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
+    subject = desk.keys.subjects([r.subject for r in rs])
     at = np.where(at == clock.NONE, available, at)
     ok = np.flatnonzero(desk.admit(rs, kind, subject=subject, time=at, code=code, known=available))
     doses = [dose(r) for r in rs] if dose else []
@@ -152,7 +152,7 @@ def _simple(  # noqa: PLR0913 - one column each
     return [
         Piece(
             subject=subject[ok], time=at[ok], available=available[ok], code=code[ok],
-            visit=ints([desk.keys.visit[bytes(v)] for v in visit])[ok],
+            visit=desk.keys.visits(list(visit))[ok],
             source=references(kind, [r.id for r in rs]).take(ok),
             value=np.fromiter(map(_number, doses), np.float64, len(rs))[ok] if dose else None,
             unit=ints(units)[ok] if dose else None,
@@ -253,7 +253,7 @@ def encounters(rs: list[Encounter], desk: Desk) -> list[Piece]:
     rs = desk.standing(rs, "Encounter")
     start = desk.clock.firsts([_start(r.period) for r in rs])
     end = desk.clock.lasts([r.period.end if r.period else None for r in rs])
-    subject = ints([desk.keys.subject[bytes(r.subject)] for r in rs])
+    subject = desk.keys.subjects([r.subject for r in rs])
     kinds = [bytes(r.class_) for r in rs]
     code = ints([desk.begins[kind] for kind in kinds])
     ok = desk.admit(rs, "Encounter", subject=subject, time=start, code=code, known=end)

@@ -26,7 +26,7 @@ from residency.records.resources import (
     Patient,
 )
 
-ENOUGH: Final = 40_000
+ENOUGH: Final = 8_000
 LARGEST_DOCUMENT: Final = 1 << 30
 _REFERRED: Final = frozenset({Patient, Encounter, Medication})
 """What other resources refer to, maybe by what a bundle calls it."""

@@ -9,8 +9,8 @@ from residency.contract import codes
 from residency.contract.identifiers import subject_id_of
 from residency.records import clock
 from residency.records.concepts import spelled
-from residency.records.desk import Desk, ints
-from residency.records.draft import Ints, Piece, references
+from residency.records.desk import Desk
+from residency.records.draft import Ints, Piece, ints, references
 from residency.records.resources import Coding, ConceptMap, Extension, MapGroup, Patient
 
 _US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"

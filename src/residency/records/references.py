@@ -1,13 +1,12 @@
-"""In: FHIR references, as raw JSON. Out: ingest ids of patients and visits."""
+"""In: FHIR references. Out: ingest ids of patients and visits."""
 
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from residency.contract.identifiers import subject_id_of, visit_id_of
 from residency.records.clock import Cache
-from residency.records.resources import REFERENCE
+from residency.records.draft import Ints, ints
+from residency.records.resources import Reference
 
 NOBODY: Final = -1
 """The reference is absent, or points at something else."""
@@ -39,8 +38,8 @@ class Keys:
     """Ingest ids of one site.
 
     Attributes:
-        subject: raw reference to a patient, to the ingest id.
-        visit: raw reference to an encounter, to the ingest id.
+        subject: reference to a patient, to the ingest id.
+        visit: reference to an encounter, to the ingest id.
         aliases: ids by what a bundle calls its entries, where the two differ.
     """
 
@@ -50,14 +49,17 @@ class Keys:
         self.subject = Cache(self._reader("Patient", subject_id_of), NOBODY)
         self.visit = Cache(self._reader("Encounter", visit_id_of), NOBODY)
 
-    def _reader(self, kind: str, number: Callable[[str, str], int]) -> Callable[[bytes], int]:
-        def read(raw: bytes) -> int:
-            if not raw or raw == b"null":
-                return NOBODY
-            try:
-                found = target(REFERENCE.decode(raw).reference, kind)
-            except msgspec.ValidationError:
-                return NOBODY
+    def _reader(self, kind: str, number: Callable[[str, str], int]) -> Callable[[str], int]:
+        def read(reference: str) -> int:
+            found = target(reference, kind)
             return NOBODY if found is None else number(self.aliases.get(found, found), self.site)
 
         return read
+
+    def subjects(self, references: list[Reference | None]) -> Ints:
+        """Give the ingest ids of patients that are referred to."""
+        return ints([self.subject[one.reference if one is not None else None] for one in references])
+
+    def visits(self, references: list[Reference | None]) -> Ints:
+        """Give the ingest ids of visits that are referred to."""
+        return ints([self.visit[one.reference if one is not None else None] for one in references])

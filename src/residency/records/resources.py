@@ -67,8 +67,8 @@ class Observation(Struct, tag_field="resourceType", tag=True, gc=False):
     id: str = ""
     status: str = ""
     code: Raw = NOTHING
-    subject: Raw = NOTHING
-    encounter: Raw = NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
     effectiveDateTime: str | None = None  # noqa: N815
     effectiveInstant: str | None = None  # noqa: N815
     effectivePeriod: Period | None = None  # noqa: N815
@@ -87,8 +87,8 @@ class Condition(Struct, tag_field="resourceType", tag=True, gc=False):
     id: str = ""
     verificationStatus: Raw = NOTHING  # noqa: N815
     code: Raw = NOTHING
-    subject: Raw = NOTHING
-    encounter: Raw = NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
     onsetDateTime: str | None = None  # noqa: N815
     onsetPeriod: Period | None = None  # noqa: N815
     recordedDate: str | None = None  # noqa: N815
@@ -111,8 +111,8 @@ class MedicationRequest(Struct, tag_field="resourceType", tag=True, gc=False):
     medicationCodeableConcept: Raw = NOTHING  # noqa: N815
     medicationReference: Reference | None = None  # noqa: N815
     contained: Raw = NOTHING
-    subject: Raw = NOTHING
-    encounter: Raw = NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
     authoredOn: str | None = None  # noqa: N815
 
 
@@ -130,8 +130,8 @@ class MedicationAdministration(Struct, tag_field="resourceType", tag=True, gc=Fa
     medicationCodeableConcept: Raw = NOTHING  # noqa: N815
     medicationReference: Reference | None = None  # noqa: N815
     contained: Raw = NOTHING
-    subject: Raw = NOTHING
-    context: Raw = NOTHING
+    subject: Reference | None = None
+    context: Reference | None = None
     effectiveDateTime: str | None = None  # noqa: N815
     effectivePeriod: Period | None = None  # noqa: N815
     dosage: Dosage | None = None
@@ -143,8 +143,8 @@ class Procedure(Struct, tag_field="resourceType", tag=True, gc=False):
     id: str = ""
     status: str = ""
     code: Raw = NOTHING
-    subject: Raw = NOTHING
-    encounter: Raw = NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
     performedDateTime: str | None = None  # noqa: N815
     performedPeriod: Period | None = None  # noqa: N815
 
@@ -155,7 +155,7 @@ class Encounter(Struct, tag_field="resourceType", tag=True, gc=False, rename={"c
     id: str = ""
     status: str = ""
     class_: Raw = NOTHING
-    subject: Raw = NOTHING
+    subject: Reference | None = None
     period: Period | None = None
 
 
@@ -279,5 +279,4 @@ HEAD: Final = msgspec.json.Decoder(Head)
 RAW_BUNDLE: Final = msgspec.json.Decoder(RawBundle)
 CONCEPT: Final = msgspec.json.Decoder(Concept)
 CODING: Final = msgspec.json.Decoder(Coding | list[Concept])
-REFERENCE: Final = msgspec.json.Decoder(Reference)
 CONTAINED: Final = msgspec.json.Decoder(list[Raw])
