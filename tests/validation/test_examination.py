@@ -20,7 +20,7 @@ from residency.validation.cohort import cohort_of
 from residency.validation.predicting import Bench, predict
 from residency.validation.truth import best_possible
 
-SETTINGS = ValidationSpec(n_draws=100, baseline=BaselineSpec(max_trees=60, patience=10, min_rows_in_leaf=20))
+SETTINGS = ValidationSpec(n_draws=100, baseline=BaselineSpec(max_trees=60, patience=10))
 
 
 @pytest.fixture(scope="module")

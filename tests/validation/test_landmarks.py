@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from residency.contract.errors import SpecError
 from residency.contract.packed import DAY
 from residency.timeline import take
-from residency.validation.landmarks import hashed, landmarks
+from residency.validation.landmarks import drawn, hashed, landmarks
 
 VISITS = [
     (patient, float(10 * visit), "VISIT/AMB", None) for patient in range(1, 8) for visit in range(1, 10)
@@ -58,28 +58,39 @@ def test_age_is_asked_for_where_births_are_known(ward: Any) -> None:
     assert days_of(ward, found) == [(0, 1.0)]
 
 
+def draw(ward: Any, packed: Any, seed: int, per_patient: int, at_risk: Any = None) -> tuple[Any, Any]:
+    asked = ward.task(landmark={"kind": "visits", "per_patient": per_patient})
+    found = landmarks(packed, ward.codes, (), asked, seed)
+    some = np.ones(len(found.index), bool) if at_risk is None else at_risk
+    kept, weight = drawn(packed, found, some, asked, seed)
+    return found.index.take(kept), weight[kept]
+
+
 def test_a_few_visits_are_drawn_and_each_patient_weighs_the_same(ward: Any) -> None:
-    packed = ward.packed([*VISITS, (9, 5.0, "VISIT/AMB", None)])
-    found = landmarks(packed, ward.codes, (), ward.task(landmark={"kind": "visits", "per_patient": 3}), 0)
-    assert np.bincount(found.index.patient).tolist() == [3] * 7 + [1]
-    assert np.bincount(found.index.patient, found.weight) == pytest.approx([1.0] * 8)
+    index, weight = draw(ward, ward.packed([*VISITS, (9, 5.0, "VISIT/AMB", None)]), 0, 3)
+    assert np.bincount(index.patient).tolist() == [3] * 7 + [1]
+    assert np.bincount(index.patient, weight) == pytest.approx([1.0] * 8)
+
+
+def test_only_index_times_at_risk_are_drawn(ward: Any) -> None:
+    at_risk = np.arange(len(VISITS)) % 9 < 2
+    index, weight = draw(ward, ward.packed(VISITS), 0, 3, at_risk)
+    assert np.bincount(index.patient).tolist() == [2] * 7
+    assert weight.tolist() == [0.5] * 14
 
 
 @given(seed=st.integers(0, 1_000), patient=st.integers(0, 6))
 @settings(max_examples=20, deadline=None)
 def test_the_draw_of_a_patient_does_not_hang_on_the_others(ward: Any, seed: int, patient: int) -> None:
-    packed, asked = ward.packed(VISITS), ward.task(landmark={"kind": "visits", "per_patient": 2})
-    together = landmarks(packed, ward.codes, (), asked, seed)
-    alone = landmarks(take(packed, np.array([patient])), ward.codes, (), asked, seed)
-    assert alone.index.as_of.tolist() == together.index.as_of[together.index.patient == patient].tolist()
+    packed = ward.packed(VISITS)
+    together, _ = draw(ward, packed, seed, 2)
+    alone, _ = draw(ward, take(packed, np.array([patient])), seed, 2)
+    assert alone.as_of.tolist() == together.as_of[together.patient == patient].tolist()
 
 
 def test_another_seed_draws_other_times(ward: Any) -> None:
-    asked = ward.task(landmark={"kind": "visits"})
-    drawn = {
-        tuple(landmarks(ward.packed(VISITS), ward.codes, (), asked, seed).index.as_of) for seed in range(5)
-    }
-    assert len(drawn) > 1
+    packed = ward.packed(VISITS)
+    assert len({tuple(draw(ward, packed, seed, 1)[0].as_of) for seed in range(5)}) > 1
 
 
 def test_hashes_are_even() -> None:

@@ -5,17 +5,18 @@ and is shown beside every result.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import lightgbm
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 
 from residency.contract.specs import spec
 from residency.validation.metrics import fit_logistic
 from residency.validation.tally import Scored, exact
 
-MIN_EVENTS: Final = 10  # below it neither trees nor a stack are fitted
+MIN_EVENTS: Final = 20  # rows; below it neither trees nor a stack are fitted
+N_FOLDS: Final = 5
 
 
 @spec
@@ -26,33 +27,32 @@ class BaselineSpec:
         max_codes: the commonest codes make features.
         learning_rate: of each tree.
         leaves: of each tree.
-        min_rows_in_leaf: smallest leaf.
         max_trees: at most so many; the tuning patients say when to stop.
         patience: trees without gain on the tuning patients before stopping.
+        min_tuning_events: with fewer, train patients say when to stop, by cross-validation over patients.
         seed: of the draws of features and rows.
     """
 
     max_codes: int = 150
     learning_rate: float = 0.05
     leaves: int = 31
-    min_rows_in_leaf: int = 100
     max_trees: int = 1000
     patience: int = 30
+    min_tuning_events: int = 200
     seed: int = 0
 
-    @property
-    def parameters(self) -> dict[str, object]:
+    def parameters(self, n_rows: int) -> dict[str, object]:
         """As LightGBM names them; with them the same rows give the same trees on any number of threads."""
         return {
             "objective": "binary",
             "metric": "binary_logloss",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
-            "min_data_in_leaf": self.min_rows_in_leaf,
+            "min_data_in_leaf": min(max(n_rows // 400, 10), 100),
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
-            "lambda_l2": 10.0,
+            "lambda_l2": 5.0,
             "max_bin": 63,
             "seed": self.seed,
             "deterministic": True,
@@ -68,23 +68,50 @@ class Sample:
     features: Float32[np.ndarray, "row feature"]
     label: Bool[np.ndarray, " row"]
     weight: Float[np.ndarray, " row"]
+    subject: Int64[np.ndarray, " row"]
+
+    @property
+    def mean_1(self) -> Float[np.ndarray, " row"]:
+        """Weights with mean 1, so that penalties mean the same on any sample."""
+        scaled: np.ndarray = (
+            self.weight / max(float(self.weight.mean()), 1e-12) if len(self.weight) else self.weight
+        )
+        return scaled
 
 
 def grow(train: Sample, tuning: Sample, settings: BaselineSpec) -> lightgbm.Booster | None:
     """Grow trees on train patients until the tuning patients gain no more; None with too few events."""
-    if min(int(train.label.sum()), int((~train.label).sum()), int(tuning.label.sum())) < MIN_EVENTS:
+    if min(int(train.label.sum()), int((~train.label).sum())) < MIN_EVENTS:
         return None
+    parameters = settings.parameters(len(train.label))
     data = lightgbm.Dataset(
-        train.features, label=train.label, weight=train.weight, params=settings.parameters
+        train.features, label=train.label, weight=train.mean_1, params=parameters, free_raw_data=False
     )
-    held = lightgbm.Dataset(tuning.features, label=tuning.label, weight=tuning.weight, reference=data)
+    stop = lightgbm.early_stopping(settings.patience, verbose=False)
+    if tuning.label.sum() < settings.min_tuning_events or (~tuning.label).sum() < settings.min_tuning_events:
+        found = lightgbm.cv(
+            parameters,
+            data,
+            settings.max_trees,
+            folds=_folds(train.subject),
+            callbacks=[stop],
+            stratified=False,
+        )
+        curve = cast("list[float]", found["valid binary_logloss-mean"])
+        return lightgbm.train(parameters, data, num_boost_round=len(curve))
+    held = lightgbm.Dataset(tuning.features, label=tuning.label, weight=tuning.mean_1, reference=data)
     return lightgbm.train(
-        settings.parameters,
-        data,
-        num_boost_round=settings.max_trees,
-        valid_sets=[held],
-        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+        parameters, data, num_boost_round=settings.max_trees, valid_sets=[held], callbacks=[stop]
     )
+
+
+def _folds(
+    subject: Int64[np.ndarray, " row"],
+) -> list[tuple[Int64[np.ndarray, " in"], Int64[np.ndarray, " out"]]]:
+    """Divide rows for cross-validation; a patient's rows stay together."""
+    _, patient = np.unique(subject, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(int(patient.max()) + 1)[patient] % N_FOLDS
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(N_FOLDS)]
 
 
 @dataclass(frozen=True)

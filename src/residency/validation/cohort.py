@@ -12,7 +12,7 @@ from residency.reasoning import Index
 from residency.timeline import Timelines, Vocabulary, moment_of_event
 from residency.validation import censoring
 from residency.validation.fates import fates
-from residency.validation.landmarks import age_years, landmarks
+from residency.validation.landmarks import age_years, drawn, landmarks
 from residency.validation.tasks import Groups, Task
 
 UNSTATED = "unstated"
@@ -94,13 +94,13 @@ def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohor
     packed, vocabulary = timelines.shards[number], timelines.vocabulary
     found = landmarks(packed, vocabulary, timelines.labels, task, seed)
     fate = fates(packed, vocabulary, found, task)
+    kept, sampled = drawn(packed, found, fate.at_risk, task, seed)
     index, split = found.index, timelines.split(number)[found.index.patient]
     site = timelines.site(number)[index.patient]
-    weight = np.zeros(len(index))
-    for unit in np.unique(np.char.add(split, site)) if len(index) else ():
-        mine = (np.char.add(split, site) == unit) & fate.at_risk
-        weight[mine] = censoring.weights(fate.followed_days[mine], fate.known[mine], found.weight[mine])
-    kept = fate.at_risk & fate.known
+    weight, unit = np.zeros(len(index)), np.char.add(split, site) if len(index) else split
+    for one in np.unique(unit):
+        mine = (unit == one) & kept
+        weight[mine] = censoring.weights(fate.followed_days[mine], fate.known[mine], sampled[mine])
     return Cohort(
         shard=np.full(len(index), number, dtype=np.int64),
         patient=index.patient,
@@ -114,9 +114,9 @@ def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohor
         groups=groups_of(packed, vocabulary, index, task.groups),
         counts={
             "not at risk": int((~fate.at_risk).sum()),
-            "censored": int((fate.at_risk & ~fate.known).sum()),
+            "censored": int((kept & ~fate.known).sum()),
         },
-    ).take(kept)
+    ).take(kept & fate.known)
 
 
 def groups_of(packed: Packed, vocabulary: Vocabulary, index: Index, groups: Groups) -> dict[str, np.ndarray]:

@@ -67,39 +67,34 @@ class Landmarks:
 
     Attributes:
         index: who and when, by patient and time.
-        weight: of each index time; where a few are drawn, a patient's sum to 1.
         label: row in the packed labels, where the task is one; −1 elsewhere.
     """
 
     index: Index
-    weight: Float[np.ndarray, " index"]
     label: Int64[np.ndarray, " index"]
 
     def take(self, rows: Bool[np.ndarray, " index"]) -> "Landmarks":
         """Give some of them."""
-        return Landmarks(self.index.take(rows), self.weight[rows], self.label[rows])
+        return Landmarks(self.index.take(rows), self.label[rows])
 
 
 def landmarks(
     packed: Packed, vocabulary: Vocabulary, labels: tuple[str, ...], task: Task, seed: int
 ) -> Landmarks:
-    """Find the index times of a task.
+    """Find all index times that a task allows.
 
     Args:
         packed: timelines.
         vocabulary: of the codes.
         labels: names of the packed labels.
         task: what is examined.
-        seed: of the draw, where a few are drawn; another patient changes nothing.
+        seed: of the phase, where the steps are regular.
 
     Raises:
         SpecError: the task names a label or codes that the data do not have.
     """
     found = _candidates(packed, vocabulary, labels, task, seed)
-    eligible = found.take(_eligible(packed, found.index, task))
-    if isinstance(task.landmark, Visits | Regular):
-        return _draw(packed, eligible, task.landmark.per_patient, seed)
-    return eligible
+    return found.take(_eligible(packed, found.index, task))
 
 
 def _candidates(
@@ -127,7 +122,7 @@ def _dated(packed: Packed) -> Bool[np.ndarray, " moment"]:
 
 
 def _plain(index: Index) -> Landmarks:
-    return Landmarks(index, np.ones(len(index)), np.full(len(index), -1, np.int64))
+    return Landmarks(index, np.full(len(index), -1, np.int64))
 
 
 def _at_moments(
@@ -155,7 +150,7 @@ def _at_labels(packed: Packed, labels: tuple[str, ...], task: Task) -> Landmarks
         )
     rows = np.flatnonzero(packed.label_task == labels.index(task.outcome.label))
     patient = np.searchsorted(packed.label_offset, rows, "right") - 1
-    return Landmarks(Index(patient, np.asarray(packed.label_time[rows])), np.ones(len(rows)), rows)
+    return Landmarks(Index(patient, np.asarray(packed.label_time[rows])), rows)
 
 
 def age_years(packed: Packed, index: Index) -> Float[np.ndarray, " index"]:
@@ -179,21 +174,30 @@ def _eligible(packed: Packed, index: Index, task: Task) -> Bool[np.ndarray, " in
     return eligible
 
 
-def _draw(packed: Packed, found: Landmarks, per_patient: int, seed: int) -> Landmarks:
-    """Keep the first few of each patient in the order of a hash; a patient's weights sum to 1."""
-    if not len(found.index):
-        return found
-    patient = found.index.patient
-    order = np.lexsort((hashed(packed.subject[patient], found.index.as_of, seed), patient))
+def drawn(
+    packed: Packed, found: Landmarks, at_risk: Bool[np.ndarray, " index"], task: Task, seed: int
+) -> tuple[Bool[np.ndarray, " index"], Float[np.ndarray, " index"]]:
+    """Draw a few index times of each patient, among those that are at risk, where the task wants a few.
+
+    They are the first in the order of a hash of patient, time and seed, so another patient changes nothing.
+
+    Returns:
+        Which are kept, and the weight of each: those of a patient sum to 1 where a few are drawn.
+    """
+    weight = np.ones(len(at_risk))
+    if not isinstance(task.landmark, Visits | Regular) or not at_risk.any():
+        return at_risk, weight
+    rows = np.flatnonzero(at_risk)
+    patient = found.index.patient[rows]
+    order = np.lexsort((hashed(packed.subject[patient], found.index.as_of[rows], seed), patient))
     ordered = patient[order]
     first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     length = np.diff(np.append(first, len(ordered)))
     rank = np.arange(len(ordered)) - np.repeat(first, length)
-    kept = np.zeros(len(ordered), dtype=bool)
-    kept[order] = rank < per_patient
-    weight = np.empty(len(ordered))
-    weight[order] = np.repeat(1 / np.minimum(length, per_patient), length)
-    return Landmarks(found.index.take(kept), weight[kept], found.label[kept])
+    kept = np.zeros(len(at_risk), dtype=bool)
+    kept[rows[order]] = rank < task.landmark.per_patient
+    weight[rows[order]] = np.repeat(1 / np.minimum(length, task.landmark.per_patient), length)
+    return kept, weight
 
 
 def hashed(

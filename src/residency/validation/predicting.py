@@ -99,7 +99,7 @@ def _sample(bench: Bench, layout: Layout, cohort: Cohort) -> Sample:
     made: list[Float32[np.ndarray, "row feature"]] = [np.empty((0, layout.n_features), np.float32)]
     for number, packed in enumerate(bench.timelines.shards):
         made.append(features(packed, bench.timelines.vocabulary, layout, cohort.of_shard(number)))
-    return Sample(np.concatenate(made), cohort.label, cohort.weight)
+    return Sample(np.concatenate(made), cohort.label, cohort.weight, cohort.subject)
 
 
 def _thinned(cohort: Cohort, seed: int) -> Cohort:
