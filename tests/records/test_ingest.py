@@ -357,3 +357,16 @@ def test_archives_are_read_as_they_are(invented: Any, take: Any, tmp_path: Path)
     assert "archive" in str(
         refused(take, "fhir", tmp_path / "x.tar.xz", mapping=mapping, out=tmp_path / "out")
     )
+
+
+def test_what_would_not_fit_in_memory_is_refused(
+    invented: Any, take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("residency.records.documents.LARGEST", 1000)
+    monkeypatch.setattr("residency.records.fhir_files.LARGEST", 1000)
+    monkeypatch.setattr("residency.records.documents.BLOCK", 500)
+    path = invented.bundle(tmp_path / "x.json", invented.ward(2))
+    assert "use NDJSON" in str(refused(take, "fhir", path, out=tmp_path / "out"))
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(path, "x.json")
+    assert "unpack" in str(refused(take, "fhir", tmp_path / "x.tar", out=tmp_path / "out"))

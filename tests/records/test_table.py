@@ -282,6 +282,11 @@ def test_a_file_that_no_table_reads_is_refused(take: Any, tmp_path: Path) -> Non
         "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\nmeasures = { v = { code = 'LOCAL/v' } }",
         "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\ntime = { offset = 'h' }",
         "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\ncolour = 'red'",
+        "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\nseparator = '||'",
+        "[[tables]]\nfiles = '*.csv'\nsubject = { file = '([a-z' }",
+        "[[tables]]\nfiles = '*.csv'\nsubject = { file = '[a-z]' }",
+        "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\ntime = { anchor = 'soon' }",
+        "[[tables]]\nfiles = '*.csv'\nsubject = { column = 'p' }\nevents = [{ code = 'A/{', static = true }]",
     ],
 )
 def test_a_mapping_that_makes_no_sense_is_refused(take: Any, tmp_path: Path, mapping: str) -> None:

@@ -17,6 +17,8 @@ from residency.contract.errors import InputError
 _ISAL_ERROR: Final = cast("type[Exception]", isal_zlib.error)
 BLOCK: Final = 4 << 20
 ARCHIVES: Final = ("*.tar", "*.tar.gz", "*.tgz", "*.tar.xz", "*.tar.bz2", "*.zip")
+LARGEST: Final = 256 << 20
+"""What is held in memory whole: a JSON document, a member of an archive."""
 CHUNK_BYTES: Final = 48 << 20
 CHUNK_FILES: Final = 4096
 
@@ -185,10 +187,12 @@ def _members(document: Document) -> Iterator[tuple[str, bytes]]:
             with zipfile.ZipFile(document.path) as archive:
                 for entry in archive.infolist():
                     if not entry.is_dir():
+                        _refuse_large(entry.file_size, document)
                         yield entry.filename, archive.read(entry)
         else:
             with tarfile.open(document.path, "r|*") as stream:
                 for member in stream:
+                    _refuse_large(member.size, document)
                     handle = stream.extractfile(member) if member.isfile() else None
                     if handle is not None:
                         yield member.name, handle.read()
@@ -196,6 +200,15 @@ def _members(document: Document) -> Iterator[tuple[str, bytes]]:
         raise InputError(
             "the archive is damaged or cut short", where=document.where(), mend=type(error).__name__
         ) from None
+
+
+def _refuse_large(size: int, document: Document) -> None:
+    if size > LARGEST:
+        raise InputError(
+            f"a file in an archive is larger than {LARGEST >> 20} MiB",
+            where=document.where(),
+            mend="unpack the archive",
+        )
 
 
 def chunks(documents: tuple[Document, ...]) -> list[tuple[Document, ...]]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from residency.contract.errors import InputError
-from residency.records.documents import Document
+from residency.records.documents import LARGEST, Document
 from residency.records.resource_types import NOT_READ
 from residency.records.resources import (
     HEAD,
@@ -27,7 +27,6 @@ from residency.records.resources import (
 )
 
 ENOUGH: Final = 8_000
-LARGEST_DOCUMENT: Final = 1 << 30
 _REFERRED: Final = frozenset({Patient, Encounter, Medication})
 """What other resources refer to, maybe by what a bundle calls it."""
 _KNOWN: Final = frozenset(NOT_READ) | frozenset(READ) | {"Bundle"}
@@ -208,9 +207,9 @@ def _document(document: Document, head: bytes, blocks: Iterator[bytes]) -> Itera
     for block in blocks:
         parts.append(block)
         size += len(block)
-        if size > LARGEST_DOCUMENT:
+        if size > LARGEST:
             raise InputError(
-                "one JSON document of more than 1 GiB", where=document.where(), mend="use NDJSON"
+                "one JSON document of more than 256 MiB", where=document.where(), mend="use NDJSON"
             )
     found, body = Found(1), b"".join(parts)
     if _begins_with_line(body):

@@ -1,11 +1,13 @@
 """In: a mapping file for tables. Out: what each table's columns mean, checked."""
 
+import re
 from dataclasses import field
 from pathlib import PurePosixPath
 from string import Formatter
 from typing import Literal
 
 from residency.contract.specs import spec
+from residency.records.clock import BAD, Clock
 from residency.records.settings import Settings
 
 Duration = Literal["s", "min", "h", "d", "a"]
@@ -27,6 +29,7 @@ class Subject:
     def __post_init__(self) -> None:
         if bool(self.column) == bool(self.file):
             raise ValueError("give column or file, one of them")
+        _pattern("file", self.file)
 
 
 @spec
@@ -56,6 +59,8 @@ class Moment:
             raise ValueError("give column, or anchor with or without offset")
         if self.offset and bool(self.anchor) == bool(self.anchor_column):
             raise ValueError("an offset needs anchor or anchor_column, one of them")
+        if self.anchor and Clock().first[self.anchor] == BAD:
+            raise ValueError("anchor is no time in ISO 8601")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,6 +118,11 @@ class Event:
     needs: tuple[str, ...] = ()
     description: str = ""
     parents: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _pattern("unit_in_code", self.unit_in_code)
+        for template in (self.code, self.unit, self.description, *self.parents):
+            braced(template)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -197,6 +207,8 @@ class TableMapping:
         timeless = [event for event in self.events if not event.static and event.time is None]
         if self.time is None and (self.measures or self.labels or timeless):
             raise ValueError("time is missing: measures, labels and events that are not static need one")
+        if len(self.separator) != 1:
+            raise ValueError("separator must be one character")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -239,6 +251,16 @@ class TablesMapping(Settings):
     """
 
     tables: tuple[TableMapping, ...]
+
+
+def _pattern(key: str, pattern: str) -> None:
+    """Refuse what is no regular expression with a group."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error:
+        raise ValueError(f"{key} is no regular expression") from None
+    if pattern and not groups:
+        raise ValueError(f"{key} needs a group: put what it is to find in ( )")
 
 
 def braced(template: str) -> tuple[str, ...]:
