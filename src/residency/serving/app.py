@@ -5,6 +5,7 @@ own, `/healthz`.
 """
 
 import secrets
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +84,8 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     """
     import uvicorn
 
+    # the page's library looks at every object at its start, torch's old names among them
+    warnings.filterwarnings("ignore", message=".*torch.distributed.reduce_op", category=FutureWarning)
     order = ("loopback", "internal", "outside")
     permitted, wanted = app.state.service.release.place, place_of(host)
     if order.index(wanted) > order.index(permitted):

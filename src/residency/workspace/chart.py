@@ -27,6 +27,7 @@ class Chart:
         self.patient: Listed | None = None
         self._events: tuple[Event, ...] = ()
         self._answers: tuple[Answer, ...] = ()
+        self._shown: list[str] = []
         self._fault = ""
         self.as_of = datetime(1970, 1, 1)  # noqa: DTZ001 - the records' wall clock is naive
         self._main: Any = None
@@ -197,21 +198,33 @@ class Chart:
     def _labs(self) -> None:
         from nicegui import ui
 
-        found = charts.measured(self._events)
+        found = dict(charts.measured(self._events))
         if not found:
             return
+        names = {code: events[0].description or code for code, events in found.items()}
+        self._shown = [code for code in self._shown if code in found] or list(found)[:_N_LABS]
         with ui.element("div").classes("r-card"):
-            ui.label(f"Values ({min(len(found), _N_LABS)} most often measured of {len(found)})").classes(
-                "r-title"
-            )
-            with ui.element("div").classes("r-grid q-mt-sm"):
-                for code, events in found[:_N_LABS]:
-                    with ui.element("div"):
-                        unit = events[0].unit
-                        ui.label(f"{events[0].description or code}{f', {unit}' if unit else ''}").classes(
-                            "r-muted"
-                        )
-                        ui.echart(charts.values(events, self.as_of)).style("height: 130px")
+            ui.label("Values").classes("r-title")
+            choice = ui.select(names, multiple=True, value=self._shown).props("dense outlined use-chips")
+            grid = ui.element("div").classes("r-grid q-mt-md")
+
+        def draw() -> None:
+            self._shown = list(choice.value or [])
+            grid.clear()
+            with grid:
+                for code in self._shown:
+                    self._values(found[code])
+
+        choice.classes("w-full q-mt-sm").on_value_change(draw)
+        draw()
+
+    def _values(self, events: Sequence[Event]) -> None:
+        from nicegui import ui
+
+        unit = f", {events[0].unit}" if events[0].unit else ""
+        with ui.element("div"):
+            ui.label(f"{events[0].description or events[0].code}{unit}").classes("r-muted")
+            ui.echart(charts.values(events, self.as_of)).style("height: 130px")
 
 
 def by_outcome(allowed: Sequence[Allowed]) -> list[list[Allowed]]:

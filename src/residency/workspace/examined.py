@@ -50,7 +50,7 @@ def _task(item: Allowed, figures: list[Figures]) -> None:
         ui.label(item.examined.who).classes("r-muted")
     with ui.element("table").classes("r-table q-mt-xs"):
         with ui.element("tr"):
-            for head in ("patients", "events", "", *(name.replace("_", " ") for name in _METRICS)):
+            for head in ("patients", "events", "", *map(words.metric, _METRICS)):
                 _cell("th", head)
         for measured in figures:
             _rows(measured, item)

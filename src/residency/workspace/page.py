@@ -24,7 +24,7 @@ def attach(app: Any, api_url: str, key: str | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses, and one of ours names a patient
     style = files("residency.workspace").joinpath("page.css").read_text("utf-8")
 
-    @ui.page("/", title="Residency", response_timeout=_PATIENCE_SECONDS)
+    @ui.page("/", title="Residency", response_timeout=_PATIENCE_SECONDS, reconnect_timeout=_PATIENCE_SECONDS)
     async def root() -> None:
         ui.add_css(style)
         ui.colors(
@@ -36,7 +36,7 @@ def attach(app: Any, api_url: str, key: str | None = None) -> None:
         else:
             _ask_for_key(shell, api_url)
 
-    ui.run_with(app, title="Residency", show_welcome_message=False)
+    ui.run_with(app, title="Residency", reconnect_timeout=_PATIENCE_SECONDS, show_welcome_message=False)
 
 
 def _ask_for_key(shell: Any, api_url: str) -> None:

@@ -99,6 +99,19 @@ def figure(metric: Metric | None) -> str:
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
+_METRICS: Final = {"auroc": "AUROC", "auprc": "AUPRC", "ici": "ICI"}
+
+
+def metric(name: str) -> str:
+    """Say what was measured.
+
+    Example:
+        >>> metric("auroc"), metric("calibration_slope")
+        ('AUROC', 'calibration slope')
+    """
+    return _METRICS.get(name, name.replace("_", " "))
+
+
 def population(slice_name: str) -> str:
     """Say a slice of patients.
 
