@@ -7,6 +7,7 @@ import msgspec
 
 from residency.contract.errors import SignatureError
 from residency.contract.questions import Occurrence, Outcome
+from residency.contract.report import Metric
 from residency.release.gates import ALL, Result, Verdict
 
 ALLOW_LIST: Final = "allow_list.json"
@@ -95,9 +96,21 @@ def _populations(verdicts: list[Verdict]) -> dict[str, Result]:
 def _reason(verdict: Verdict) -> str:
     if verdict.reason:
         return f"{verdict.gate}: {verdict.result}: {verdict.reason}"
-    value = verdict.measured.value if verdict.measured is not None else None
-    measured = "" if value is None else f": measured {value:.3f}"
-    return f"{verdict.gate}: {verdict.result}: {verdict.rule}{measured}"
+    return f"{verdict.gate}: {verdict.result}: {verdict.rule}: measured {said(verdict.measured)}"
+
+
+def said(metric: Metric | None) -> str:
+    """Say a measured figure with its interval.
+
+    Example:
+        >>> said(Metric(0.8, 0.75, 0.85)), said(Metric(0.8, None, None)), said(None)
+        ('0.800 (0.750 to 0.850)', '0.800', '–')
+    """
+    if metric is None or metric.value is None:
+        return "–"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f}"
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
 def read_allow_list(content: Path) -> AllowList:

@@ -9,7 +9,7 @@ import msgspec
 
 from residency.contract.lineage import Manifest
 from residency.contract.report import Metric, Report, Slice
-from residency.release.allow_list import AllowList
+from residency.release.allow_list import AllowList, said
 from residency.release.gates import Verdict
 from residency.release.policy import ReleasePolicy
 from residency.release.statements import Statements, owner_of
@@ -135,19 +135,11 @@ def card_text(card: Card) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"inert": _inert, "metric": _metric, "words": lambda name: name.replace("_", " ")}
+    environment.filters |= {"inert": _inert, "metric": said, "words": lambda name: name.replace("_", " ")}
     template = environment.from_string(
         files("residency.release").joinpath("model_card.md.jinja").read_text("utf-8")
     )
     return template.render(card=card)
-
-
-def _metric(metric: Metric | None) -> str:
-    if metric is None or metric.value is None:
-        return "–"
-    if metric.low is None or metric.high is None:
-        return f"{metric.value:.3f}"
-    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
 def _inert(text: object) -> str:

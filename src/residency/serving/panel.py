@@ -109,19 +109,27 @@ class Panel:
         """Everyone, by what the hospital calls them."""
         is_birth, is_sex = pl.col("code") == BIRTH, pl.col("code").str.starts_with(_SEX)
         of_person = pl.col("source").str.starts_with("Patient/")
-        found = (
-            self._events.group_by("subject_id")
+        events = self._events
+        people = (
+            events.filter(is_birth | is_sex | (pl.col("code") == DEATH))
+            .group_by("subject_id")
             .agg(
                 born=pl.col("time").filter(is_birth).min(),
                 sex=pl.col("code").filter(is_sex).first().str.strip_prefix(_SEX),
                 reference=pl.coalesce(
                     pl.col("source").filter(of_person).min(), pl.col("source").filter(is_birth).min()
                 ),
-                site=pl.col("site").drop_nulls().first(),
                 died=(pl.col("code") == DEATH).any(),
-                events=pl.len(),
-                latest=pl.max_horizontal("time", "available").max(),
             )
+        )
+        found = (
+            events.group_by("subject_id")
+            .agg(
+                site=pl.col("site").first(),
+                events=pl.len(),
+                latest=pl.max_horizontal(pl.col("time").max(), pl.col("available").max()),
+            )
+            .join(people, on="subject_id", how="left")
             .collect()
         )
         rows = [_listed(row) for row in found.iter_rows(named=True)]
