@@ -34,7 +34,8 @@ title = "Death within five years"
 horizon_days = 1825.0
 [landmark]
 kind = "regular"
-every_days = 730
+every_days = 182
+per_patient = 12
 [outcome]
 codes = ["MEDS_DEATH"]
 """

@@ -46,7 +46,7 @@ def spread(rank: Float32[np.ndarray, " event"]) -> Float32[np.ndarray, " event"]
     """Spread ranks so that the tails, where illness shows, take as much room as the middle; NaN stays.
 
     Example:
-        >>> spread(np.array([0.0, 0.038, 0.5, 1.0], np.float32)).round(2).tolist()
+        >>> spread(np.array([0.0, 0.038, 0.5, 1.0], np.float32)).astype(float).round(2).tolist()
         [0.0, 0.12, 0.5, 1.0]
     """
     angle: np.ndarray = np.arccos(1.0 - 2.0 * rank) / np.pi
