@@ -26,7 +26,7 @@ def days_in_words(days: float) -> str:
         ['6 hours', '1 day', '30 days', '1 year', '5 years']
     """
     years = days / 365.25
-    if years >= 1 and abs(years - round(years)) < 0.02:
+    if round(years) >= 1 and abs(years - round(years)) < 0.02:
         return _counted(round(years), "year")
     if days < 2 and days != 1:
         return _counted(round(days * 24), "hour")

@@ -1,5 +1,6 @@
 """In: figures, times and reasons. Out: the words that a clinician reads."""
 
+import re
 from datetime import date, datetime
 from typing import Final
 
@@ -41,7 +42,7 @@ def horizon(days: float) -> str:
         ['6 hours', '30 days', '1 year', '5 years']
     """
     years = days / 365.25
-    if years >= 1 and abs(years - round(years)) < 0.02:
+    if round(years) >= 1 and abs(years - round(years)) < 0.02:
         return f"{round(years)} year{'s' if round(years) > 1 else ''}"
     return f"{round(days * 24)} hours" if days < 2 else f"{round(days)} days"
 
@@ -80,13 +81,13 @@ def freshness(answer: Answer) -> str:
 
 
 def name(outcome: str) -> str:
-    """Say an outcome.
+    """Say an outcome, without the horizon that a task's name may end in: it is said beside.
 
     Example:
-        >>> name("type_2_diabetes")
-        'Type 2 diabetes'
+        >>> name("type_2_diabetes_1y"), name("heart_failure")
+        ('Type 2 diabetes', 'Heart failure')
     """
-    plain = outcome.replace("_", " ")
+    plain = _HORIZON.sub("", outcome).replace("_", " ")
     return plain[:1].upper() + plain[1:]
 
 
@@ -99,6 +100,7 @@ def figure(metric: Metric | None) -> str:
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
 
 
+_HORIZON: Final = re.compile(r"_\d+[hdwmy]$")
 _METRICS: Final = {"auroc": "AUROC", "auprc": "AUPRC", "ici": "ICI"}
 
 
