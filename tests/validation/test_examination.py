@@ -151,19 +151,19 @@ def test_a_finished_examination_is_not_held_again(
 
 
 def test_no_score_changes_when_everything_after_the_index_time_is_shuffled(clinic: Path, tasks: Path) -> None:
-    timelines, (ill, _) = Timelines.open(clinic / "timelines"), load_tasks(tasks)
-    bench = Bench(Model.open(clinic / "model"), timelines, None, SETTINGS.baseline, 0)
-    straight, _ = predict(bench, ill)
+    timelines, examined = Timelines.open(clinic / "timelines"), load_tasks(tasks)
+    bench = Bench(Model.open(clinic / "model"), timelines, None, SETTINGS.baseline, 0, examined)
+    straight, _ = predict(bench, examined[0])
     middle = int(np.median(straight["prediction_time"].cast(pl.Int64).to_numpy()))
     rng, shards = np.random.default_rng(0), []
     for number, packed in enumerate(timelines.shards):
         owner = np.repeat(np.arange(packed.n_patients), np.diff(packed.moment_offset))
-        examined = timelines.split(number)[owner] != "train"
-        later = np.repeat((packed.moment_time > middle) & examined, np.diff(packed.event_offset))
+        scored = timelines.split(number)[owner] != "train"
+        later = np.repeat((packed.moment_time > middle) & scored, np.diff(packed.event_offset))
         code, value = packed.event_code.copy(), packed.event_value.copy()
         code[later], value[later] = rng.permutation(code[later]), rng.normal(50, 50, int(later.sum()))
         shards.append(packed.with_arrays(event_code=code, event_value=value))
-    shuffled, _ = predict(replace(bench, timelines=replace(timelines, shards=tuple(shards))), ill)
+    shuffled, _ = predict(replace(bench, timelines=replace(timelines, shards=tuple(shards))), examined[0])
     before = pl.col("prediction_time").cast(pl.Int64) <= middle
     np.testing.assert_allclose(shuffled.filter(before)["score"], straight.filter(before)["score"], atol=1e-6)
 

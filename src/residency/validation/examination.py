@@ -77,7 +77,9 @@ def validate(  # noqa: PLR0913 - what is examined, on whom, and with what
     with Step(out, name="validate", inputs=inputs, spec=spec, now=now) as step:
         if step.manifest is not None:
             return step.manifest
-        bench = Bench(Model.open(model), Timelines.open(timelines), truth, settings.baseline, settings.seed)
+        bench = Bench(
+            Model.open(model), Timelines.open(timelines), truth, settings.baseline, settings.seed, asked
+        )
         shards, parts = [], []
         for number, task in enumerate(asked):
             progress("examining tasks", number, len(asked))

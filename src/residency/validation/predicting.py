@@ -4,6 +4,7 @@ Train patients teach the baseline, tuning patients stop it and fit the stack; ne
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import polars as pl
 from jaxtyping import Float, Float32
 
 from residency.model import Model
-from residency.reasoning import Limits, ask
+from residency.reasoning import Index, Limits, ask
 from residency.timeline import Timelines
 from residency.validation.baseline import BaselineSpec, Sample, grow, stack_of
 from residency.validation.cohort import Cohort, cohort_of
@@ -28,24 +29,71 @@ MAX_TRAIN_ROWS: Final = 1_000_000  # for the baseline; above it patients are dra
 
 @dataclass(frozen=True)
 class Bench:
-    """What a task is examined with."""
+    """What tasks are examined with.
+
+    Attributes:
+        model: frozen.
+        timelines: all patients.
+        truth: the simulation's; None for real patients.
+        baseline: how the trees are grown.
+        seed: of the draws of index times.
+        tasks: all that are examined: the model is asked for all of them at once.
+    """
 
     model: Model
     timelines: Timelines
     truth: Path | None
     baseline: BaselineSpec
     seed: int
+    tasks: tuple[Task, ...]
+
+    @cached_property
+    def cohorts(self) -> dict[str, Cohort]:
+        """Index times of each task."""
+        return {task.name: cohort_of(self.timelines, task, self.seed) for task in self.tasks}
+
+    @cached_property
+    def risks(self) -> dict[str, Float[np.ndarray, " row"]]:
+        """The model's risk at each task's index times of patients who taught nothing; NaN where it abstains.
+
+        A patient is read once for all tasks.
+        """
+        rest = {name: cohort.take(cohort.split != "train") for name, cohort in self.cohorts.items()}
+        found = {name: np.full(len(cohort), np.nan) for name, cohort in rest.items()}
+        for number in range(len(self.timelines.shards)):
+            for task, risk in zip(self.tasks, self._ask(number, list(rest.values())), strict=True):
+                found[task.name][rest[task.name].shard == number] = risk
+        return found
+
+    def _ask(self, shard: int, rest: list[Cohort]) -> list[Float[np.ndarray, " row"]]:
+        """Ask every task's question at every task's index times, and give each task its own."""
+        parts = [cohort.of_shard(shard) for cohort in rest]
+        index = Index(
+            np.concatenate([part.patient for part in parts]), np.concatenate([part.as_of for part in parts])
+        )
+        questions = [msgspec.structs.replace(task.question, interval=False) for task in self.tasks]
+        limits = Limits(min_moments=0)  # a cohort holds nobody with fewer moments than its task wants
+        answers = ask(self.model, self.timelines.shards[shard], questions, index, limits=limits)
+        ends = np.cumsum([len(part) for part in parts])
+        result = []
+        for number, (task, end, part) in enumerate(zip(self.tasks, ends, parts, strict=True)):
+            columns = [at for at, column in enumerate(answers.columns) if column.question == number]
+            risk = answers.risk[end - len(part) : end][:, columns].astype(np.float64)
+            early = risk[:, 0] if task.gap_days else 0.0
+            result.append((risk[:, -1] - early) / (1 - early))
+        return result
 
 
 def predict(bench: Bench, task: Task) -> tuple[pl.DataFrame, dict[str, int]]:
     """Predict every index time of the patients who taught nothing.
 
+    With a gap, the model's risk is the risk given that nothing came in the gap.
+
     Returns:
         One row an index time, and counts of what was left out and of the training.
     """
-    cohort = cohort_of(bench.timelines, task, bench.seed)
+    cohort, model = bench.cohorts[task.name], bench.risks[task.name]
     rest = cohort.take(cohort.split != "train")
-    model = _of_model(bench, task, rest)
     answered = ~np.isnan(model)
     rest, model = rest.take(answered), model[answered]
     train = _thinned(cohort.take(cohort.split == "train"), bench.seed)
@@ -64,20 +112,6 @@ def predict(bench: Bench, task: Task) -> tuple[pl.DataFrame, dict[str, int]]:
         "train rows with outcome": int(train.label.sum()),
     }
     return _frame(rest, scores), counts
-
-
-def _of_model(bench: Bench, task: Task, cohort: Cohort) -> Float[np.ndarray, " row"]:
-    """Give the model's risk; NaN where it abstains. With a gap: given that nothing came in it."""
-    question = msgspec.structs.replace(task.question, interval=False)
-    limits = Limits(min_moments=task.population.min_moments)
-    result = np.full(len(cohort), np.nan)
-    for number, packed in enumerate(bench.timelines.shards):
-        index = cohort.of_shard(number)
-        if len(index):
-            risk = ask(bench.model, packed, [question], index, limits=limits).risk.astype(np.float64)
-            early = risk[:, 0] if task.gap_days else 0.0
-            result[cohort.shard == number] = (risk[:, -1] - early) / (1 - early)
-    return result
 
 
 def _of_baseline(bench: Bench, train: Cohort, rest: Cohort) -> Float[np.ndarray, " row"] | None:
