@@ -21,6 +21,7 @@ from residency.model.outcomes import (
     follow,
     interval_of,
     labelled,
+    never_had,
 )
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take
@@ -178,13 +179,15 @@ class Collator:
             inputs=inputs,
             index_row=torch.from_numpy(row_of[held.moment]),
             index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
-            hazard=self._hazard(followed, weight, rng),
+            hazard=self._hazard(small, followed, weight, rng, drop=drop),
             labels=_labels(small, row_of, weight),
             following=self._following(small, rows),
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
         )
 
-    def _hazard(self, followed: Followed, weight: np.ndarray, rng: np.random.Generator) -> HazardTargets:
+    def _hazard(
+        self, packed: Packed, followed: Followed, weight: np.ndarray, rng: np.random.Generator, *, drop: bool
+    ) -> HazardTargets:
         edges = self.targets.edges
         columns = sample(self.rate, COLUMNS, rng)
         interval = interval_of(followed.wait, edges)
@@ -199,6 +202,7 @@ class Collator:
             column_weight=tensor(columns.weight),
             days=tensor(days),
             weight=tensor(weight[followed.index.patient]),
+            never=None if drop else tensor(never_had(packed, followed, columns.target)),
         )
 
     def _following(self, packed: Packed, rows: Rows) -> Following:

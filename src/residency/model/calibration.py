@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from residency.contract.errors import LineageError
 
-_PRIOR_EVENTS: Final = 20.0  # a target's correction leans on "none" by as much as this many events
+_PRIOR_EVENTS: Final = 5.0  # a target's correction leans on "none" by as much as this many events
 _PULL: Final = 1.0  # of slope to 1 and intercept to 0
 
 
@@ -28,7 +28,7 @@ class Calibration:
 
     Attributes:
         labels: slope and intercept on the logit of each task.
-        hazards: factor on the hazards of each target.
+        hazards: factor on the hazards of each target, from first occurrences.
     """
 
     labels: tuple[tuple[float, float], ...]
@@ -68,7 +68,7 @@ def hazard_factors(
     """Give observed over expected events, drawn to 1 where there are few.
 
     Example:
-        >>> hazard_factors(np.array([0.0, 980.0]), np.array([0.0, 1980.0]))
+        >>> hazard_factors(np.array([0.0, 995.0]), np.array([0.0, 1995.0]))
         (1.0, 0.5)
     """
     factor = (observed + _PRIOR_EVENTS) / (expected + _PRIOR_EVENTS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Bool, Float32, Int64, UInt64
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,6 +50,7 @@ class HazardTargets:
         columns: targets whose exposure is worked out, with their weights.
         days: exposure in each interval.
         weight: of each index row for each head.
+        never: whether the patient had not had each of `columns` by each index row; None in training.
     """
 
     row: Int64[Tensor, " next"]
@@ -59,6 +60,7 @@ class HazardTargets:
     column_weight: Float32[Tensor, " column"]
     days: Float32[Tensor, "index column interval"]
     weight: Float32[Tensor, "index head"]
+    never: Bool[Tensor, "index column"] | None = None
 
 
 def hazard_loss(

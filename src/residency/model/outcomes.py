@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from residency.contract.codes import DEATH
 from residency.contract.packed import DAY, STATIC, Packed
-from residency.timeline import Vocabulary, occurrences
+from residency.timeline import Occurrences, Vocabulary, occurrences
 from residency.timeline.segments import offsets, ranges, search
 
 HOUR: Final = DAY // 24
@@ -160,12 +160,14 @@ class Followed:
         row: row of `index` of each next occurrence.
         target: its target.
         wait: µs from the instant to it.
+        found: every occurrence of every target.
     """
 
     index: Index
     row: Int64[np.ndarray, " next"]
     target: Int64[np.ndarray, " next"]
     wait: Int64[np.ndarray, " next"]
+    found: Occurrences
 
 
 def follow(packed: Packed, index: Index, targets: Targets) -> Followed:
@@ -189,7 +191,19 @@ def follow(packed: Packed, index: Index, targets: Targets) -> Followed:
     follow_up = np.minimum(index.follow_up, died)
     inside = (wait > 0) & (wait <= follow_up[row])
     censored = Index(index.patient, index.moment, index.elapsed, follow_up)
-    return Followed(censored, row[inside], target[inside], wait[inside])
+    return Followed(censored, row[inside], target[inside], wait[inside], found)
+
+
+def never_had(
+    packed: Packed, followed: Followed, columns: Int64[np.ndarray, " column"]
+) -> Bool[np.ndarray, "index column"]:
+    """Say which patients had not had which targets by each instant: what comes then is a first occurrence."""
+    index = followed.index
+    as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
+    patient, n = np.repeat(index.patient, len(columns)), len(index.moment)
+    around = followed.found.around(patient, np.tile(columns, n), np.repeat(as_of, len(columns)))
+    never: np.ndarray = around.previous < 0
+    return never.reshape(n, len(columns))
 
 
 def exposure(

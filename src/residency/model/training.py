@@ -21,6 +21,7 @@ from residency.model.checkpoint import Point, write_tensors
 from residency.model.fitting import Setup, fit, network_with, setup
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
+from residency.model.objectives import HazardTargets
 from residency.model.opened import (
     CALIBRATION_FILE,
     CURVE_FILE,
@@ -110,11 +111,11 @@ def calibrate(given: Setup, network: Network) -> Calibration:
             states = network(batch.inputs)
             z = network.waiting(states[batch.index_row], batch.index_hours)
             rate = network.hazard.columns(network.hazard.mixed(z), batch.hazard.columns).exp().mean(dim=1)
-            each = (rate * batch.hazard.days).sum(dim=(0, 2)) * batch.hazard.column_weight
+            each, seen = _firsts(batch.hazard, rate)
             labels = batch.labels
             said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
-        np.add.at(expected, batch.hazard.columns.numpy(), each.double().numpy())
-        observed += np.bincount(batch.hazard.target.numpy(), minlength=n_targets)
+        np.add.at(expected, batch.hazard.columns.numpy(), each)
+        np.add.at(observed, batch.hazard.columns.numpy(), seen)
         logits.append(said.gather(1, labels.task[:, None]).squeeze(1))
         values.append(labels.value)
         tasks.append(labels.task)
@@ -123,6 +124,20 @@ def calibrate(given: Setup, network: Network) -> Calibration:
     logit, value, task = torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks)
     lines = tuple(label_line(logit[task == t], value[task == t]) for t in range(n_tasks))
     return Calibration(lines, hazard_factors(observed, expected))
+
+
+def _firsts(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Give expected and observed first occurrences of each sampled target.
+
+    Records of what a patient already has outnumber first ones by far, and an examination asks for first ones.
+    """
+    assert truth.never is not None  # noqa: S101 - nothing is dropped here
+    exposed = rate * truth.days * truth.never[:, :, None]
+    expected = exposed.sum(dim=(0, 2)) * truth.column_weight
+    row, column = (truth.target[:, None] == truth.columns).nonzero(as_tuple=True)
+    first = truth.never[truth.row[row], column]
+    observed = np.bincount(column[first].numpy(), minlength=len(truth.columns)) * truth.column_weight.numpy()
+    return expected.double().numpy(), observed
 
 
 def _write(step: Step, given: Setup, network: Network, calibration: Calibration, point: Point) -> None:
