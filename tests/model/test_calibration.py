@@ -28,7 +28,7 @@ def test_one_class_or_no_label_corrects_nothing() -> None:
 
 def test_few_events_move_a_hazard_little_and_many_move_it_all() -> None:
     few, many = hazard_factors(np.array([2.0, 20_000.0]), np.array([1.0, 10_000.0]))
-    assert 1.0 < few < 1.06
+    assert 1.0 < few < 1.2
     assert many == pytest.approx(2.0, abs=0.01)
 
 
