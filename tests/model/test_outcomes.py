@@ -15,8 +15,9 @@ from residency.model.outcomes import (
     follow,
     interval_of,
     labelled,
+    never_had,
 )
-from residency.timeline import Timelines, take
+from residency.timeline import Timelines, occurrences, take
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,30 @@ def test_death_is_the_first_target_and_ends_what_follows(
     assert (followed.index.follow_up[dead] == followed.wait[followed.target == 0]).all()
 
 
-def test_exposure_is_the_time_until_the_event_or_the_end() -> None:
+def test_a_patient_has_never_had_what_no_earlier_moment_holds(
+    drawn: tuple[Packed, Index], found: Marginals
+) -> None:
+    packed, index = drawn
+    targets = found.targets
+    columns = np.arange(len(targets))
+    never = never_had(packed, follow(packed, index, targets), columns)
+    for row in range(0, len(index.moment), 7):
+        first, last = int(packed.moment_offset[index.patient[row]]), int(index.moment[row])
+        codes = packed.event_code[packed.event_offset[first] : packed.event_offset[last + 1]]
+        had = {
+            int(t) for c in codes for t in targets.link[targets.link_offset[c] : targets.link_offset[c + 1]]
+        }
+        assert set(np.flatnonzero(~never[row]).tolist()) == had
+    assert 0 < never.mean() < 1
+
+
+def test_exposure_is_the_time_until_the_event_or_the_end(
+    drawn: tuple[Packed, Index], found: Marginals
+) -> None:
     index = Index(np.zeros(1, int), np.zeros(1, int), np.zeros(1, int), np.array([10 * DAY]))
-    followed = Followed(index, np.array([0]), np.array([2]), np.array([4 * DAY]))
+    link = found.targets.link_offset, found.targets.link
+    held = occurrences(drawn[0], *link, len(found.targets))
+    followed = Followed(index, np.array([0]), np.array([2]), np.array([4 * DAY]), held)
     edges = np.array([0, 1, 7, 30]) * DAY
     days = exposure(followed, edges, np.array([1, 2]), 3)
     assert days.tolist() == [[[1.0, 6.0, 3.0], [1.0, 3.0, 0.0]]]
