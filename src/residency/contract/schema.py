@@ -14,12 +14,14 @@ FORMAT: Final = 1
 DATA: Final = "data"
 NOTES_FOLDER: Final = "notes"
 IMAGES_FOLDER: Final = "images"
+PIXELS_FOLDER: Final = "images/pixels"
 VARIANTS_FOLDER: Final = "variants"
 LABELS_FOLDER: Final = "labels"
 OBSERVATION_FOLDER: Final = "observation"
 METADATA: Final = "metadata"
 CODES_FILE: Final = "metadata/codes.parquet"
 SUBJECTS_FILE: Final = "metadata/subjects.parquet"
+IDENTIFIERS_FILE: Final = "metadata/identifiers.parquet"
 DATASET_FILE: Final = "metadata/dataset.json"
 MANIFEST: Final = "made-from.json"
 
@@ -93,11 +95,22 @@ NOTES: Final = pa.schema([*_DOCUMENT, pa.field("kind", pa.string()), pa.field("t
 IMAGES: Final = pa.schema(
     [
         *_DOCUMENT,
-        pa.field("modality", pa.string()),
+        pa.field("modality", pa.string()),  # DICOM's: CR, DX, CT, MR, ...
         pa.field("body_site", pa.string()),
         pa.field("pixels", pa.string()),  # digest of the array in the pixel store
-        pa.field("spacing_mm", pa.list_(pa.float32())),
-        pa.field("orientation", pa.list_(pa.float32())),
+        pa.field("spacing_mm", pa.list_(pa.float32())),  # slice, row, column; NaN where not known
+        pa.field("orientation", pa.list_(pa.float32())),  # DICOM's six direction cosines; empty where unknown
+        pa.field("window_center", pa.float32()),
+        pa.field("window_width", pa.float32()),
+    ]
+)
+
+PIXELS: Final = pa.schema(
+    [
+        pa.field("pixels", pa.string(), nullable=False),  # digest of shape, type and data
+        pa.field("shape", pa.list_(pa.int32()), nullable=False),  # slice, row, column
+        pa.field("dtype", pa.string(), nullable=False),  # uint8, int16 or uint16, little-endian
+        pa.field("data", pa.large_binary(), nullable=False),
     ]
 )
 
@@ -111,8 +124,18 @@ VARIANTS: Final = pa.schema(
         pa.field("alternate", pa.string()),
         pa.field("genotype", pa.string()),
         pa.field("gene", pa.string()),
+        pa.field("name", pa.string()),  # rs number, or a star-allele call such as CYP2C19*1/*2
     ]
 )
+
+IDENTIFIERS: Final = pa.schema(
+    [
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # name, address, telephone, email, number, date_of_birth
+        pa.field("value", pa.string(), nullable=False),
+    ]
+)
+"""Who a patient is, in identified folders only: what a scrubber looks for in notes. `deid` never passes it on."""
 
 EVENT_ORDER: Final = (
     "subject_id",
