@@ -1,4 +1,4 @@
-"""In: a person and their chance. Out: their whole chart as FHIR NDJSON, by resource type."""
+"""In: a person and their chance. Out: all that is known of them, and their coded chart as FHIR resources."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from residency.simulation.contacts import MINUTE, Contacts, Person, contacts
 from residency.simulation.diagnoses import Diagnosed, diagnose
-from residency.simulation.identities import patient, patient_id
+from residency.simulation.identities import Identity, identity, patient
 from residency.simulation.measurements import DIASTOLIC, SYSTOLIC, Measured, measure, sheet
 from residency.simulation.medicine import Site, hospital
 from residency.simulation.resources import (
@@ -110,26 +110,50 @@ class Desk:
         return [self.visits[i] for i in self.contacts.visit[contact].tolist()]
 
 
-def chart(person: Person, rng: np.random.Generator) -> Iterator[Resource]:
-    """Draw and write everything that the hospital holds of a person."""
+@dataclass(frozen=True)
+class Chart:
+    """All that was drawn of a person: who they are, when they were seen, what was found and done."""
+
+    desk: Desk
+    who: Identity
+    diagnosed: Diagnosed
+    treated: Treated
+    measured: Measured
+
+    @property
+    def deceased(self) -> str | None:
+        """When they died, as the records have it: not before they were last seen."""
+        one = self.desk.person
+        if one.death > one.until:
+            return None
+        last = max(one.death, float(self.desk.contacts.day.max()) + 60 * MINUTE)
+        return self.desk.times(np.array([last]))[0]
+
+
+def draw_chart(
+    person: Person, rng: np.random.Generator, *, african: bool, extra: np.random.Generator
+) -> Chart:
+    """Draw everything that happens to a person at the hospital."""
     seen = contacts(person, rng)
-    identity = patient_id(person)
-    visits = tuple(reference("Encounter", f"{identity}-e{i}") for i in range(len(seen.kind)))
-    desk = Desk(person, seen, written(person.site), identity, reference("Patient", identity), visits)
     diagnosed = diagnose(person, seen, rng)
     treated = treat(person, seen, diagnosed, rng)
     measured = measure(person, seen, rng)
-    deceased = None
-    if person.death <= person.until:
-        last = max(person.death, float(seen.day.max()) + 60 * MINUTE)
-        deceased = desk.times(np.array([last]))[0]
-    yield patient(person, deceased, rng)
+    who = identity(person, rng, african=african, extra=extra)
+    visits = tuple(reference("Encounter", f"{who.id}-e{i}") for i in range(len(seen.kind)))
+    desk = Desk(person, seen, written(person.site), who.id, reference("Patient", who.id), visits)
+    return Chart(desk, who, diagnosed, treated, measured)
+
+
+def coded(chart: Chart, rng: np.random.Generator) -> Iterator[Resource]:
+    """Write what is coded; `rng` goes on where the drawing of the chart left it."""
+    desk = chart.desk
+    yield patient(chart.who, chart.deceased)
     yield from _encounters(desk)
-    yield from _conditions(desk, diagnosed)
-    yield from _observations(desk, measured)
+    yield from _conditions(desk, chart.diagnosed)
+    yield from _observations(desk, chart.measured)
     yield from _smoking(desk, rng)
-    yield from _drugs(desk, treated)
-    yield from _procedures(desk, treated)
+    yield from _drugs(desk, chart.treated)
+    yield from _procedures(desk, chart.treated)
 
 
 def _encounters(desk: Desk) -> Iterator[Encounter]:

@@ -51,9 +51,11 @@ class Patient(Resource, tag_field="resourceType", tag=True):
 
     identifier: Raw
     name: Raw
+    telecom: Raw
     gender: str
     birth_date: str
     address: Raw
+    communication: Raw
     extension: Raw
     managing_organization: Raw
     deceased_date_time: str | None = None

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from residency.contract import specs
 from residency.contract.lineage import Manifest, Rows, Step
 from residency.contract.progress import Progress, silent
-from residency.simulation.charting import chart
+from residency.simulation.chances import RECORDS, stream
+from residency.simulation.charting import coded, draw_chart
 from residency.simulation.contacts import person
 from residency.simulation.course import Course, course
+from residency.simulation.genome import genomes
 from residency.simulation.medicine import SITES, hospital
 from residency.simulation.people import People, chart_rng, people
 from residency.simulation.resources import SYSTEM, line
@@ -85,9 +87,12 @@ def _part(step: Step, spec: HospitalSpec, number: int) -> tuple[int, list[_Table
     def lines() -> _Lines:
         found: _Lines = {(site.name, kind): bytearray() for site in SITES for kind in TYPES}
         for group, hidden in blocks:
+            whole = genomes(spec.seed, group.number)
             for row in range(min(BLOCK, last - int(group.number[0]))):
-                one = person(group, hidden, row)
-                for resource in chart(one, chart_rng(spec.seed, one.number)):
+                one, rng = person(group, hidden, row), chart_rng(spec.seed, int(group.number[row]))
+                more = stream(spec.seed, one.number, RECORDS)
+                chart = draw_chart(one, rng, african=bool(whole.african[row]), extra=more)
+                for resource in coded(chart, rng):
                     line(resource, found[one.site.name, type(resource).__name__])
         return found
 
