@@ -181,6 +181,13 @@ def test_the_mean_over_seeds_of_equal_reports_is_that_report(
     assert "| kidney | site=south | auroc |" in summary.table()
 
 
+def test_the_summary_of_a_single_report_is_that_report(report: Path, found: Report) -> None:
+    summary = summarise([report])
+    assert summary.report.tasks == found.tasks
+    assert summary.spread["kidney"]["all"]["auroc"] == 0
+    assert summary.report.tasks.keys() == summarise([report, report]).report.tasks.keys()
+
+
 def test_an_absent_truth_is_an_error(clinic: Path, tasks: Path, tmp_path: Path) -> None:
     cohort = cohort_of(Timelines.open(clinic / "timelines"), load_tasks(tasks)[1], 0)
     with pytest.raises(InputError, match="no risk"):

@@ -13,7 +13,7 @@ import polars as pl
 
 from residency.contract.errors import InputError
 from residency.contract.lineage import open_made
-from residency.contract.report import METRICS, Report, write_report
+from residency.contract.report import METRICS, Report, read_report
 from residency.validation.measuring import Course, Figure, Measured, measure, rules_of
 from residency.validation.page import figure
 from residency.validation.tasks import Task, load_tasks
@@ -54,12 +54,6 @@ class Summary:
                 ]
         return "\n".join(lines) + "\n"
 
-    def write(self, folder: Path) -> None:
-        """Write `seeds.json` and `seeds.md`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_report(self.report, folder / "seeds.json")
-        (folder / "seeds.md").write_text(self.table(), "utf-8")
-
 
 def summarise(reports: Sequence[Path]) -> Summary:
     """Average the reports of several seeds.
@@ -76,6 +70,8 @@ def summarise(reports: Sequence[Path]) -> Summary:
         raise InputError(
             "the reports are not of the same examination", mend="give reports of the same tasks and settings"
         )
+    if len(reports) == 1:
+        return _alone(read_report(reports[0] / "report.json"))
     course = Course(manifests[0].spec["n_draws"], manifests[0].spec["seed"])
     tasks = load_tasks(reports[0] / "tasks")
     means = {task.name: _mean([_measure(folder, task, course) for folder in reports]) for task in tasks}
@@ -88,6 +84,15 @@ def summarise(reports: Sequence[Path]) -> Summary:
         ),
         spread={name: {part: spread for part, (_, spread) in found.items()} for name, found in means.items()},
     )
+
+
+def _alone(report: Report) -> Summary:
+    """Give the report of a single seed: there is no spread."""
+    spread = {
+        task: {name: dict.fromkeys(held.model, 0.0) for name, held in slices.items()}
+        for task, slices in report.tasks.items()
+    }
+    return Summary(Report(tasks=report.tasks, about={"seeds": "1"}), spread)
 
 
 def _measure(folder: Path, task: Task, course: Course) -> dict[str, Measured]:
