@@ -22,7 +22,7 @@ import pyarrow as pa
 from isal import igzip
 
 from residency import simulation
-from residency.records import ingest
+from residency.records import Feed, ingest
 from residency.records.fhir import FhirSource
 from residency.records.fhir_files import batches
 
@@ -78,7 +78,7 @@ def main() -> int:
         _timed("isal and msgspec, needed fields only", typed)
         for turn in ("ingest, first in the process", "ingest, again"):
             out = Path(work) / "out"
-            _timed(turn, lambda: ingest(out, "fhir", [folder], mapping, now=NOW).rows.read)  # noqa: B023
+            _timed(turn, lambda: ingest(out, [Feed("fhir", [folder], mapping)], now=NOW).rows.read)  # noqa: B023
             shutil.rmtree(out)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
     return 0

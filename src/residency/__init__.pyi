@@ -7,6 +7,7 @@ from .model import ModelSpec as ModelSpec
 from .model import train as train
 from .reasoning import Index as Index
 from .reasoning import ask as ask
+from .records import Feed as Feed
 from .records import ingest as ingest
 from .serving import create_app as create_app
 from .simulation import HospitalSpec as HospitalSpec

@@ -25,18 +25,37 @@ T = TypeVar("T")
 
 
 @spec
-class IngestSpec:
-    """Where the records come from.
+class FeedSpec:
+    """One feed of records.
 
     Attributes:
         source: a record source's name.
-        paths: files or folders; empty for the simulated hospital's.
+        paths: files or folders; empty for the simulated hospital's folder of the source's name.
         mapping: mapping file, in TOML.
     """
 
     source: str
     paths: tuple[Path, ...] = ()
     mapping: Path | None = None
+
+    def feed(self, base: Path, hospital: Path) -> records.Feed:
+        """Give the feed, its paths relative to `base`."""
+        paths = [base / path for path in self.paths] or [hospital / self.source]
+        return records.Feed(self.source, paths, base / self.mapping if self.mapping else None)
+
+
+@spec
+class IngestSpec(FeedSpec):
+    """Where the records come from: one feed, and others of the same patients.
+
+    Attributes:
+        source: a record source's name.
+        paths: files or folders; empty for the simulated hospital's folder of the source's name.
+        mapping: mapping file, in TOML; what it says of sites holds for the other feeds too.
+        also: further feeds, for example `[{ source = "dicom" }, { source = "vcf" }]`.
+    """
+
+    also: tuple[FeedSpec, ...] = ()
 
 
 @spec
@@ -136,11 +155,8 @@ def run(path: Path, *, now: datetime, progress: Progress = silent) -> Made:
 
     if (hospital := flow.simulate) is not None:
         step("hospital", lambda out: simulation.simulate(out, hospital, now=now, progress=progress))
-    source, mapping = flow.ingest.source, base / flow.ingest.mapping if flow.ingest.mapping else None
-    paths = [base / given for given in flow.ingest.paths] or [work / "hospital" / "fhir"]
-    identified = step(
-        "records", lambda out: records.ingest(out, source, paths, mapping, now=now, progress=progress)
-    )
+    feeds = [feed.feed(base, work / "hospital") for feed in (flow.ingest, *flow.ingest.also)]
+    identified = step("records", lambda out: records.ingest(out, feeds, now=now, progress=progress))
     policy = deid.load_policy(policy_file)
     pseudonymous = step(
         "deidentified", lambda out: deid.deidentify(identified, out, policy, now=now, progress=progress)
@@ -190,8 +206,12 @@ def _summarise(out: Path, reports: list[Path], now: datetime) -> Manifest:
             return doing.manifest
         summary = validation.summarise(reports)
         doing.file("seeds.json", make=lambda path: write_report(summary.report, path))
-        doing.file("seeds.md", make=lambda path: 0 * path.write_text(summary.table(), "utf-8"))
+        doing.file("seeds.md", make=lambda path: _write(summary.table(), path))
         return doing.finish(rows=Rows())
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, "utf-8")
 
 
 def _release(spec: ReleaseSpec, base: Path, work: Path, seed: int, deid_policy: Path, now: datetime) -> Path:

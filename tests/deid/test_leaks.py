@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from residency.deid import deidentify
-from residency.records import ingest
+from residency.records import Feed, ingest
 from residency.timeline import BuildSpec, Timelines, build
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ def made(tmp_path, policy) -> tuple[Path, Path, Path]:
         lines = [json.dumps(r) for n in range(N_PATIENTS) for r in person(n) if r["resourceType"] == kind]
         (source / f"{kind}.{place:03d}.ndjson").write_text("\n".join(lines))
     records, hidden, built = (tmp_path / name for name in ("records", "deidentified", "timelines"))
-    ingest(records, "fhir", [tmp_path / "fhir"], None, now=NOW)
+    ingest(records, [Feed("fhir", [tmp_path / "fhir"])], now=NOW)
     deidentify(records, hidden, policy, now=NOW)
     build(hidden, built, BuildSpec(min_patients=5), now=NOW)
     return records, hidden, built

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from residency.contract.lineage import Manifest
-from residency.records import ingest
+from residency.records import Feed, ingest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Resource = dict[str, Any]
@@ -117,6 +117,11 @@ Ingest = Callable[..., Manifest]
 
 
 @pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
 def invented() -> type[Invented]:
     return Invented
 
@@ -130,6 +135,6 @@ def take(tmp_path: Path) -> Ingest:
         if mapping:
             file = tmp_path / "mapping.toml"
             file.write_text(mapping)
-        return ingest(tmp_path / out, source, list(paths), file, now=NOW)
+        return ingest(tmp_path / out, [Feed(source, list(paths), file)], now=NOW)
 
     return run

@@ -21,7 +21,7 @@ from residency.contract.errors import InputError, LineageError, PluginError, Spe
 from residency.contract.identifiers import bucket_of
 from residency.contract.lineage import open_made
 from residency.contract.schema import EVENTS, check
-from residency.records import ingest, runs, shards, spool
+from residency.records import Feed, ingest, runs, shards, spool
 
 CANARY = "Wilhelmina Canary"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,8 +103,8 @@ def test_neither_the_order_of_rows_nor_their_files_change_the_bytes(
     random.Random(seed).shuffle(resources)
     invented.ndjson(folder / "other/a.ndjson", resources[:cut])
     invented.ndjson(folder / "other/b.ndjson.gz", resources[cut:])
-    one = ingest(folder / "one", "fhir", [usual], now=NOW)
-    other = ingest(folder / "two", "fhir", [folder / "other"], now=NOW)
+    one = ingest(folder / "one", [Feed("fhir", [usual])], now=NOW)
+    other = ingest(folder / "two", [Feed("fhir", [folder / "other"])], now=NOW)
     assert invented.digests(one) == invented.digests(other)
 
 
@@ -145,9 +145,9 @@ _CHILD = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from residency.records import documents, ingest
+from residency.records import Feed, documents, ingest
 documents.CHUNK_FILES = 1
-ingest(Path(sys.argv[1]), "fhir", [Path(sys.argv[2])], now=datetime(2026, 1, 1, tzinfo=UTC))
+ingest(Path(sys.argv[1]), [Feed("fhir", [Path(sys.argv[2])])], now=datetime(2026, 1, 1, tzinfo=UTC))
 """
 
 
@@ -160,13 +160,13 @@ def test_a_kill_at_any_moment_leads_to_the_same_bytes(
         ward = invented.ward(number + 1, 3)[number * 6 :]
         invented.ndjson(tmp_path / f"in/{number:02}.ndjson.gz", ward)
     monkeypatch.setattr("residency.records.documents.CHUNK_FILES", 1)
-    usual = ingest(tmp_path / "usual", "fhir", [tmp_path / "in"], now=NOW)
+    usual = ingest(tmp_path / "usual", [Feed("fhir", [tmp_path / "in"])], now=NOW)
     out = tmp_path / "out"
     with subprocess.Popen([sys.executable, "-c", _CHILD, str(out), str(tmp_path / "in")]) as child:
         while child.poll() is None and not (out / ".work/spool" / f"{n_chunks:06}").is_dir():
             time.sleep(0.0005)
         child.kill()
-    again = ingest(out, "fhir", [tmp_path / "in"], now=NOW)
+    again = ingest(out, [Feed("fhir", [tmp_path / "in"])], now=NOW)
     assert invented.digests(again) == invented.digests(usual)
     assert again.digest == usual.digest
     assert not (out / ".work").exists()

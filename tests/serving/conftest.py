@@ -197,7 +197,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "fhir").mkdir()
     text = "\n".join(json.dumps(bundle) for bundle in bundles)
     (folder / "fhir" / "bundles.ndjson").write_text(text, "utf-8")
-    records.ingest(folder / "records", "fhir", [folder / "fhir"], now=NOW)
+    records.ingest(folder / "records", [records.Feed("fhir", [folder / "fhir"])], now=NOW)
     deid.new_key(folder / "secret" / "deid.key")
     policy = folder / "deid.toml"
     policy.write_text('key_file = "secret/deid.key"\n', "utf-8")

@@ -31,20 +31,45 @@ def simulate(
     close(manifest, as_json=as_json)
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - one feed, and others
     out: Out,
     paths: Annotated[list[Path], typer.Argument(help="Files or folders to read.")],
-    source: Annotated[str, typer.Option(help="What they are: fhir, table, meds, or a plugin's name.")],
+    source: Annotated[
+        str, typer.Option(help="What they are: fhir, table, meds, dicom, vcf, or a plugin's name.")
+    ],
     mapping: Annotated[Path | None, typer.Option(help="Mapping file, in TOML.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="A further feed, as NAME=PATH; repeatable.")] = None,
+    also_mapping: Annotated[
+        list[str] | None, typer.Option(help="Mapping file of a further feed, as NAME=FILE.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read records of any kind into identified event tables.
+    """Read records of any kind into identified tables; further feeds are of the same patients.
 
-    Example: residency ingest work/records work/hospital/fhir --source fhir
+    Example: residency ingest work/records work/hospital/fhir --source fhir --also dicom=work/hospital/dicom
     """
+    feeds = [residency.Feed(source, paths, mapping), *_further(also or [], also_mapping or [])]
     with progress() as show:
-        manifest = residency.ingest(out, source, paths, mapping, now=now(), progress=show)
+        manifest = residency.ingest(out, feeds, now=now(), progress=show)
     close(manifest, as_json=as_json)
+
+
+def _further(also: list[str], mappings: list[str]) -> list[residency.Feed]:
+    """Read NAME=PATH; paths of one name are one feed."""
+    paths: dict[str, list[Path]] = {}
+    for name, path in map(_named, also):
+        paths.setdefault(name, []).append(path)
+    mapping = dict(map(_named, mappings))
+    if strange := sorted(set(mapping) - set(paths)):
+        raise typer.BadParameter(f"--also-mapping without --also: {', '.join(strange)}")
+    return [residency.Feed(name, found, mapping.get(name)) for name, found in paths.items()]
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise typer.BadParameter("write NAME=PATH, for example dicom=work/hospital/dicom")
+    return name, Path(path)
 
 
 def deidentify(

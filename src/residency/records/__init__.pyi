@@ -1,3 +1,4 @@
-from .ingesting import ingest
+from .feeds import Feed as Feed
+from .ingesting import ingest as ingest
 
-__all__ = ["ingest"]
+__all__ = ["Feed", "ingest"]

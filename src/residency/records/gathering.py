@@ -1,6 +1,7 @@
 """In: all spooled chunks. Out: what holds for them together; or why the input is refused."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,15 +59,29 @@ class Gathering:
         return {"values_converted": converted, "values_of_other_unit_kept_apart": apart}
 
 
-def gather(chunks: Chunks, settings: Settings) -> Gathering:
+@dataclass(frozen=True)
+class SpooledFeed:
+    """One feed's chunks, and the share of its rows that may hold what cannot be."""
+
+    chunks: Chunks
+    max_bad_share: float
+
+
+def gather(feeds: Sequence[SpooledFeed], settings: Settings) -> Gathering:
     """Look at all chunks together.
+
+    Args:
+        feeds: chunks in their order.
+        settings: that hold for all feeds.
 
     Raises:
         InputError: a patient is described twice, too many rows hold what cannot be, or there is nothing.
         IdentityError: two sites share an ingest id.
     """
+    for feed in feeds:
+        _refuse_bad(feed.chunks.counts(), feed.max_bad_share)
+    chunks = Chunks(tuple(folder for feed in feeds for folder in feed.chunks.folders))
     counts = chunks.counts()
-    _refuse_bad(counts, settings.max_bad_share)
     _refuse_twice(chunks.table("subjects"))
     described = chunks.table("codes")
     pairs = _signals(chunks, _targets(described))

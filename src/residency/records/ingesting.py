@@ -5,60 +5,39 @@ patients are picked out of the spool, sorted, and written as shards.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from residency.contract import schema, specs
+from residency.contract import schema
 from residency.contract.errors import ResidencyError
 from residency.contract.lineage import Manifest, Step
 from residency.contract.lineage import Rows as RowCounts
-from residency.contract.plugins import SOURCES, Dropped, RecordSource, Rows
 from residency.contract.progress import Progress, silent
 from residency.records import metadata, observed, shards
-from residency.records.documents import Document, chunks
-from residency.records.gathering import Gathering, gather
+from residency.records.feeds import Feed, OpenFeed, common_settings, open_feeds, told
+from residency.records.gathering import Gathering, SpooledFeed, gather
 from residency.records.runs import Chunks
-from residency.records.settings import Settings, shared
+from residency.records.settings import Settings
 from residency.records.shards import Range
 from residency.records.spool import spool_chunk
 
 
-@runtime_checkable
-class DocumentSource(Protocol):
-    """A source that can read part of its files, so that a kill costs one chunk and not all."""
-
-    def documents(self, paths: tuple[Path, ...], mapping: dict[str, Any]) -> tuple[Document, ...]:
-        """List the files to read."""
-        ...
-
-    def read_documents(
-        self, documents: tuple[Document, ...], mapping: dict[str, Any]
-    ) -> Iterator[Rows | Dropped]:
-        """Read some of the files."""
-        ...
-
-
 def ingest(
     out: Path,
-    source: str,
-    paths: list[Path],
-    mapping: Path | None = None,
+    feeds: Sequence[Feed],
     *,
     now: datetime,
     progress: Progress = silent,
 ) -> Manifest:
-    """Read records into event tables.
+    """Read records into tables.
 
     Args:
         out: the folder to write.
-        source: name of a record source (`fhir`, `table`, `meds`, or one that is installed).
-        paths: files and folders to read.
-        mapping: TOML file that says how; some sources need none.
+        feeds: what to read; the first one's mapping holds for the others where theirs say nothing.
         now: when the run starts, aware.
         progress: is told how far it is.
 
@@ -66,19 +45,18 @@ def ingest(
         InputError: a file is not what it should be; nothing that was there is touched.
         LineageError: `out` holds something else.
         PluginError: no source has that name.
-        SpecError: the mapping is wrong.
+        SpecError: a mapping is wrong.
     """
-    reader = SOURCES.get(source)
-    settings = {} if mapping is None else specs.load_toml(mapping)
-    common = shared(settings)
-    pieces = _pieces(reader, tuple(paths), settings)
-    step = Step(out, name="ingest", inputs=paths, spec={"source": source, "mapping": settings}, now=now)
+    opened = open_feeds(feeds)
+    common = common_settings(opened)
+    paths = [path for feed in feeds for path in feed.paths]
+    step = Step(out, name="ingest", inputs=paths, spec={"feeds": told(feeds, opened)}, now=now)
     with step:
         if step.manifest is not None:
             return step.manifest
         spool = step.work / "spool"
         try:
-            found = gather(_spooled(spool, reader, pieces, settings, progress), common)
+            found = gather(_spooled(spool, opened, progress), common)
         except ResidencyError:
             shutil.rmtree(spool, ignore_errors=True)  # the input will be another when it is mended
             raise
@@ -90,31 +68,20 @@ def ingest(
         )
 
 
-def _pieces(reader: RecordSource, paths: tuple[Path, ...], mapping: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Cut the input into chunks: of documents where the source can, else one a path."""
-    if isinstance(reader, DocumentSource):
-        return list(chunks(reader.documents(paths, mapping)))
-    return [(path,) for path in paths]
-
-
-def _spooled(
-    spool: Path,
-    reader: RecordSource,
-    pieces: list[tuple[Any, ...]],
-    mapping: dict[str, Any],
-    progress: Progress,
-) -> Chunks:
-    folders = [spool / f"{number:06}" for number in range(len(pieces))]
-    for done, (folder, piece) in enumerate(zip(folders, pieces, strict=True)):
-        progress("reading", done, len(pieces))
-        read = reader.read_documents if isinstance(reader, DocumentSource) else reader.read
-        spool_chunk(folder, _lazily(read, piece, mapping))
-    progress("reading", len(pieces), len(pieces))
-    return Chunks(tuple(folders))
-
-
-def _lazily(read: Any, piece: tuple[Any, ...], mapping: dict[str, Any]) -> Iterator[Rows | Dropped]:
-    yield from read(piece, mapping)
+def _spooled(spool: Path, feeds: Sequence[OpenFeed], progress: Progress) -> list[SpooledFeed]:
+    """Read every feed's chunks that are not there yet."""
+    total, done = sum(len(feed.pieces) for feed in feeds), 0
+    found = []
+    for feed in feeds:
+        folders = []
+        for piece in feed.pieces:
+            progress("reading", done, total)
+            folders.append(spool / f"{done:06}")
+            spool_chunk(folders[-1], feed.read(piece))
+            done += 1
+        found.append(SpooledFeed(Chunks(tuple(folders)), feed.settings.max_bad_share))
+    progress("reading", total, total)
+    return found
 
 
 def _write_tables(step: Step, found: Gathering, common: Settings, progress: Progress) -> None:
