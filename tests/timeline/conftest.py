@@ -12,8 +12,18 @@ import pytest
 
 from residency.contract.identifiers import bucket_of
 from residency.contract.lineage import Rows, Step
-from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS
-from residency.timeline import Vocabulary
+from residency.contract.schema import (
+    CODES,
+    EVENTS,
+    IMAGES,
+    LABELS,
+    NOTES,
+    OBSERVATION,
+    PIXELS,
+    SUBJECTS,
+    VARIANTS,
+)
+from residency.timeline import Attachments, Vocabulary
 
 EPOCH = datetime(2020, 1, 6)  # noqa: DTZ001 (naive, as in the schema)
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -55,6 +65,11 @@ def events() -> Callable[[Sequence[tuple]], pl.DataFrame]:
 
 
 @pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
 def us() -> Callable[[float], int]:
     return micro
 
@@ -77,6 +92,81 @@ def vocabulary() -> Vocabulary:
     )
 
 
+PICTURES = {name: np.full((1, 2, 2), n, np.uint8) for n, name in enumerate(("dark", "bright"))}
+
+
+def document_table(schema: pa.Schema, rows: Sequence[dict]) -> pl.DataFrame:
+    """Make documents: `subject_id`, `day` or None, `wait` until available, and the rest by name."""
+    kinds = empty(schema).schema
+    made = []
+    for number, row in enumerate(rows):
+        day, wait = row.get("day"), row.get("wait", 0)
+        times = {
+            "time": None if day is None else EPOCH + timedelta(days=day),
+            "available": None if day is None else EPOCH + timedelta(days=day + wait),
+            "source": f"Document/{number}",
+        }
+        made.append({name: {**times, **row}.get(name) for name in kinds})
+    return pl.DataFrame(made, schema=kinds, orient="row")
+
+
+def note_table(rows: Sequence[tuple]) -> pl.DataFrame:
+    """Make notes of (patient, day or None, days until available, text)."""
+    return document_table(
+        NOTES, [{"subject_id": p, "day": day, "wait": wait, "text": text} for p, day, wait, text in rows]
+    )
+
+
+def image_table(rows: Sequence[tuple]) -> pl.DataFrame:
+    """Make images of (patient, day or None, name of a picture)."""
+    return document_table(
+        IMAGES,
+        [
+            {"subject_id": p, "day": day, "pixels": name, "spacing_mm": [float("nan"), 0.5, 0.5]}
+            for p, day, name in rows
+        ],
+    )
+
+
+def variant_table(rows: Sequence[tuple]) -> pl.DataFrame:
+    """Make variants of (patient, day or None, source, position)."""
+    return document_table(
+        VARIANTS,
+        [
+            {
+                "subject_id": p,
+                "day": day,
+                "source": source,
+                "chromosome": "1",
+                "position": at,
+                "genotype": "0/1",
+            }
+            for p, day, source, at in rows
+        ],
+    )
+
+
+def pixel_table() -> pl.DataFrame:
+    """Make the pixel store of the pictures."""
+    rows = [(name, list(a.shape), str(a.dtype), a.tobytes()) for name, a in PICTURES.items()]
+    return pl.DataFrame(rows, schema=empty(PIXELS).schema, orient="row")
+
+
+@pytest.fixture
+def attached() -> Callable[..., Attachments]:
+    """Make attachments of rows of notes, images and variants."""
+
+    def make(notes: Sequence[tuple] = (), images: Sequence[tuple] = (), variants: Sequence[tuple] = ()):
+        return Attachments.of(
+            notes=note_table(notes),
+            images=image_table(images),
+            variants=variant_table(variants),
+            pixels=PICTURES,
+        )
+
+    return make
+
+
 @pytest.fixture
 def records(tmp_path: Path) -> Callable[..., Path]:
     """Write a finished folder of event tables, such as `ingest` makes."""
@@ -87,6 +177,7 @@ def records(tmp_path: Path) -> Callable[..., Path]:
         codes: pl.DataFrame | None = None,
         observation: pl.DataFrame | None = None,
         labels: dict[str, pl.DataFrame] | None = None,
+        documents: dict[str, Sequence[tuple]] | None = None,
         sites: Callable[[int], str] = lambda _: "north",
         name: str = "records",
     ) -> Path:
@@ -114,6 +205,12 @@ def records(tmp_path: Path) -> Callable[..., Path]:
                 step.shard("0", "observation", suffix=".parquet", make=write(observation, OBSERVATION))
             for task, table in (labels or {}).items():
                 step.shard("0", f"labels/{task}", suffix=".parquet", make=write(table, LABELS))
+            for name, rows in (documents or {}).items():
+                table = {"notes": note_table, "images": image_table, "variants": variant_table}[name](rows)
+                schema = {"notes": NOTES, "images": IMAGES, "variants": VARIANTS}[name]
+                step.shard("0", name, suffix=".parquet", make=write(table, schema))
+            if documents:
+                step.shard("0", "images/pixels", suffix=".parquet", make=write(pixel_table(), PIXELS))
             step.finish(rows=Rows())
         return out
 

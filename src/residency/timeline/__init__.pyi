@@ -1,5 +1,6 @@
+from .attachments import Attachments, Content, Genome, Image, Note
 from .building import BuildSpec, build
-from .cut import concatenate, take, until
+from .cut import concatenate, take, until, without
 from .events import PatientEvents, events_of, moment_of_event, patient_of_moment
 from .occurrences import Occurrences, occurrences
 from .packing import Packing, pack, packing_of
@@ -7,7 +8,12 @@ from .timelines import Timelines
 from .vocabulary import Vocabulary
 
 __all__ = [
+    "Attachments",
     "BuildSpec",
+    "Content",
+    "Genome",
+    "Image",
+    "Note",
     "Occurrences",
     "Packing",
     "PatientEvents",
@@ -23,4 +29,5 @@ __all__ = [
     "patient_of_moment",
     "take",
     "until",
+    "without",
 ]

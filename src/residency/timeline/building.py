@@ -1,6 +1,8 @@
 """In: a folder of event tables. Out: packed timelines, splits, and the vocabulary of the train patients."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,22 +12,37 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from residency.contract import specs
 from residency.contract.errors import SpecError
 from residency.contract.identifiers import N_BUCKETS, split_of
 from residency.contract.lineage import Manifest, Rows, Shard, Step, open_made
 from residency.contract.progress import Progress, silent
-from residency.contract.schema import CODES_FILE, DATA, LABELS_FOLDER, OBSERVATION_FOLDER, SUBJECTS_FILE
+from residency.contract.schema import (
+    CODES_FILE,
+    DATA,
+    IMAGES_FOLDER,
+    LABELS_FOLDER,
+    NOTES_FOLDER,
+    OBSERVATION_FOLDER,
+    PIXELS_FOLDER,
+    SUBJECTS_FILE,
+    VARIANTS_FOLDER,
+)
 from residency.contract.specs import spec
 from residency.timeline import shards
 from residency.timeline.ancestry import ancestry_of
+from residency.timeline.attachments import Attachments
 from residency.timeline.fitting import Tally, tally, vocabulary_of
-from residency.timeline.packing import COLUMNS, packing_of
+from residency.timeline.packing import COLUMNS, DROPPED, Packing, packing_of
+from residency.timeline.pixels import PixelStore
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE, Vocabulary
 
 LABELS_FILE: Final = "metadata/labels.json"
 SOURCE_FILE: Final = "source.parquet"
+PIXELS: Final = "pixels"  # the pixel store, at the top of the folder
+_ATTACHED: Final = ("notes", "images", "genomes")
 
 
 @spec
@@ -75,6 +92,23 @@ class _Records:
         return self._files(OBSERVATION_FOLDER)
 
     @cached_property
+    def documents(self) -> dict[str, list[Path]]:
+        """Files of notes, images and variants, by the name of the table."""
+        names = {"notes": NOTES_FOLDER, "images": IMAGES_FOLDER, "variants": VARIANTS_FOLDER}
+        return {
+            name: [path for path in self._files(folder) if path not in self.pixels]
+            for name, folder in names.items()
+        }
+
+    @cached_property
+    def pixels(self) -> list[Path]:
+        return self._files(PIXELS_FOLDER)
+
+    @cached_property
+    def store(self) -> PixelStore:
+        return PixelStore(self.pixels)
+
+    @cached_property
     def codes(self) -> pl.DataFrame:
         return shards.read(self.folder / CODES_FILE)
 
@@ -111,9 +145,15 @@ def build(
         step.file(LABELS_FILE, make=lambda path: _write_names(list(source.tasks), path))
         vocabulary = _fit(step, source, subjects, settings, progress)
         listed = subjects["subject_id"].to_numpy()
+        for path in source.pixels:
+            step.file(f"{PIXELS}/{path.name}", make=partial(_link, path))
         packed = [
-            step.shard(f"{place:05d}", DATA, make=partial(_pack, path, source, vocabulary, listed))
-            for place, path in _told(events, "packing timelines", progress)
+            step.shard(
+                f"{place:05d}", DATA, make=partial(_pack, _Part(path, *span), source, vocabulary, listed)
+            )
+            for (place, path), span in zip(
+                _told(events, "packing timelines", progress), shards.reaches(events), strict=True
+            )
         ]
         return step.finish(rows=_rows(packed), result=_result(packed, subjects, vocabulary))
 
@@ -172,19 +212,50 @@ def _fit(
     return Vocabulary.open(step.out)
 
 
+def _link(path: Path, out: Path) -> int:
+    """Give a file a second name; copy it where that cannot be, or where it could not be flushed to disk."""
+    try:
+        if not os.access(path, os.W_OK):
+            raise PermissionError
+        out.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, out)
+    return pq.ParquetFile(out).metadata.num_rows  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One events shard, and the span of patients that it stands for."""
+
+    events: Path
+    low: int
+    high: int
+
+    def attachments(self, source: _Records) -> Attachments:
+        tables = {
+            name: shards.between(paths, self.low, self.high)
+            for name, paths in source.documents.items()
+            if paths
+        }
+        return Attachments.of(**tables, pixels=source.store)
+
+
 def _pack(
-    events: Path, source: _Records, vocabulary: Vocabulary, listed: np.ndarray, out: Path
+    part: _Part, source: _Records, vocabulary: Vocabulary, listed: np.ndarray, out: Path
 ) -> dict[str, int]:
     """Pack one shard into a folder; give its counts."""
+    events = part.events
     low, high = shards.subject_range(events)
     packing = packing_of(
         shards.read(events, COLUMNS),
         vocabulary,
         observation=shards.between(source.observation, low, high) if source.observation else None,
         labels={task: shards.between(paths, low, high) for task, paths in source.tasks.items()},
+        attachments=part.attachments(source),
     )
     shards.refuse_strangers(packing.packed.subject, listed, events)
     packing.packed.write(out)
+    packing.attachments.write(out)
     shards.read(events, ["source"]).write_parquet(out / SOURCE_FILE, compression="zstd")
     return {
         "rows": packing.packed.n_events,
@@ -192,13 +263,22 @@ def _pack(
         "moments": packing.packed.n_moments,
         "labels": len(packing.packed.label_time),
         **packing.counts,
+        **_attached(packing),
     }
 
 
+def _attached(packing: Packing) -> dict[str, int]:
+    """Count the attachments, and those left out; nothing is said of what is not there."""
+    n = np.bincount(packing.packed.attachment_kind, minlength=len(_ATTACHED))
+    counts = {**dict(zip(_ATTACHED, n.tolist(), strict=True)), **packing.dropped}
+    return {name: number for name, number in counts.items() if number}
+
+
 def _rows(packed: list[Shard]) -> Rows:
-    before = sum(shard.counts["before birth"] for shard in packed)
-    kept = sum(shard.rows for shard in packed)
-    return Rows(read=kept + before, kept=kept, dropped={"before birth": before} if before else {})
+    reasons = ("before birth", *DROPPED)
+    dropped = {name: sum(shard.counts.get(name, 0) for shard in packed) for name in reasons}
+    kept = sum(shard.rows + sum(shard.counts.get(name, 0) for name in _ATTACHED) for shard in packed)
+    return Rows(read=kept + sum(dropped.values()), kept=kept, dropped={k: n for k, n in dropped.items() if n})
 
 
 def _result(packed: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary) -> dict[str, object]:
@@ -210,8 +290,10 @@ def _result(packed: list[Shard], subjects: pl.DataFrame, vocabulary: Vocabulary)
         "code unknown",
         "value in another unit",
     )
+    attached = {name: sum(shard.counts.get(name, 0) for shard in packed) for name in _ATTACHED}
     return {
         **{name: sum(shard.counts[name] for shard in packed) for name in names},
+        **{name: n for name, n in attached.items() if n},
         "codes": len(vocabulary),
         "splits": dict(sorted(subjects.group_by("split").len().iter_rows())),
     }

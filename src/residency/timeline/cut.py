@@ -37,6 +37,35 @@ def until(packed: Packed, as_of: int | np.integer | Int64[np.ndarray, " patient"
     return cut if n_known.all() else _with_first_moments(cut)
 
 
+def without(
+    packed: Packed, gone: Bool[np.ndarray, "patient kind"]
+) -> tuple[Packed, Bool[np.ndarray, " moment"]]:
+    """Take attachments away, as though they had never been: moments that held nothing else go with them.
+
+    Args:
+        packed: the timelines.
+        gone: which kinds (`ATTACHMENT_KINDS`) go, of each patient.
+
+    Returns:
+        The timelines, and which of the moments stayed.
+    """
+    owner = np.repeat(np.arange(packed.n_patients), np.diff(packed.moment_offset))
+    n_attached = np.diff(packed.attachment_offset)
+    stays = ~gone[np.repeat(owner, n_attached), packed.attachment_kind]
+    n_left = _counts(stays, packed.attachment_offset)
+    kept = (np.diff(packed.event_offset) > 0) | (n_left > 0) | (n_attached == 0)
+    kept[packed.moment_offset[:-1]] = True
+    left = packed.with_arrays(
+        moment_offset=offsets(_counts(kept, packed.moment_offset)),
+        moment_time=packed.moment_time[kept],
+        event_offset=offsets(np.diff(packed.event_offset)[kept]),
+        attachment_offset=offsets(n_left[kept]),
+        attachment_kind=packed.attachment_kind[stays],
+        attachment_ref=packed.attachment_ref[stays],
+    )
+    return left, kept
+
+
 def take(packed: Packed, rows: Int64[np.ndarray, " row"]) -> Packed:
     """Give some patients, whole, in the order of `rows`; a patient may be taken twice."""
     rows = np.asarray(rows, np.int64)

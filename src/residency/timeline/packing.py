@@ -7,11 +7,12 @@ from typing import Final, TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
 from residency.contract.codes import BIRTH
 from residency.contract.errors import SchemaError
 from residency.contract.packed import DAY, STATIC, UNKNOWN, Packed
+from residency.timeline.attachments import NO_ARRAY, NO_TEXT, Attachments
 from residency.timeline.margins import pack_labels, pack_observation
 from residency.timeline.segments import offsets
 from residency.timeline.vocabulary import Vocabulary
@@ -29,6 +30,9 @@ _NEEDED: Final = pl.Schema(
 )
 _OPTIONAL: Final = pl.Schema({"unit": pl.String(), "available": pl.Datetime("us")})
 COLUMNS: Final = (*_NEEDED, *_OPTIONAL)
+_STRANGER: Final = "attachment of a patient without events"
+_EARLY: Final = "attachment before birth"
+DROPPED: Final = (NO_TEXT, NO_ARRAY, _STRANGER, _EARLY)  # why an attachment is left out
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,14 @@ class Packing:
         packed: the timelines.
         counts: events read as an ancestor or as `UNKNOWN`, values ignored for their unit, events dropped as
             lying before their patient's birth.
+        attachments: those that `packed` points at.
+        dropped: attachments left out, and why.
     """
 
     packed: Packed
     counts: Mapping[str, int]
+    attachments: Attachments
+    dropped: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -60,15 +68,28 @@ class _Events:
         return _Events(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
+@dataclass(frozen=True)
+class _Attached:
+    """Attachments by patient, moment and kind: one row an attachment, `key` its moment's time."""
+
+    patient: Int64[np.ndarray, " attachment"]
+    key: Int64[np.ndarray, " attachment"]
+    kind: Int8[np.ndarray, " attachment"]
+    ref: Int64[np.ndarray, " attachment"]
+
+
 def pack(
     events: Table,
     vocabulary: Vocabulary,
     *,
     observation: Table | None = None,
     labels: Mapping[str, Table] | None = None,
+    attachments: Attachments | None = None,
 ) -> Packed:
-    """Pack events; see `packing_of`."""
-    return packing_of(events, vocabulary, observation=observation, labels=labels).packed
+    """Pack events; see `packing_of`. Attachments must all find their patient."""
+    return packing_of(
+        events, vocabulary, observation=observation, labels=labels, attachments=attachments
+    ).packed
 
 
 def packing_of(
@@ -77,6 +98,7 @@ def packing_of(
     *,
     observation: Table | None = None,
     labels: Mapping[str, Table] | None = None,
+    attachments: Attachments | None = None,
 ) -> Packing:
     """Pack events, and count what did not enter as it was.
 
@@ -85,11 +107,15 @@ def packing_of(
     code without an index is read as its nearest known ancestor, without its value. A value in a unit other
     than the vocabulary's is ignored.
 
+    A note, an image or a genome is attached to the moment at which it was available; a moment may have
+    attachments and no events. What `Packed.attachment_ref` means is a row of `Packing.attachments`.
+
     Args:
         events: columns of `contract.schema.EVENTS`; `unit` and `available` may be missing. Rows in any order.
         vocabulary: the indices of codes.
         observation: `contract.schema.OBSERVATION`; of patients without events nothing is kept.
         labels: `contract.schema.LABELS` of each task, in the order of the tasks.
+        attachments: of these patients; of patients without events nothing is kept.
 
     Raises:
         SchemaError: a column is missing or of another type.
@@ -107,12 +133,13 @@ def packing_of(
     )
     birth = _births(columns, read["is_birth"].to_numpy(), len(subject))
     columns, n_before = _after_birth(columns, birth)
-    packed = _pack(subject, columns, birth)
+    attachments, dropped = _fitting(attachments or Attachments.of(), subject, birth)
+    packed = _pack(subject, columns, _attached(attachments, subject, birth), birth)
     packed = packed.with_arrays(
         **(pack_observation(_frame_of(observation), subject) if observation is not None else {}),
         **(pack_labels([_frame_of(table) for table in labels.values()], subject) if labels else {}),
     )
-    return Packing(packed, {**_counts(read), "before birth": n_before})
+    return Packing(packed, {**_counts(read), "before birth": n_before}, attachments, dropped)
 
 
 def _frame_of(table: Table) -> pl.DataFrame:
@@ -206,43 +233,99 @@ def _after_birth(events: _Events, birth: Int64[np.ndarray, " patient"]) -> tuple
     return kept, int(impossible.sum())
 
 
+def _fitting(
+    attachments: Attachments, subject: Int64[np.ndarray, " patient"], birth: Int64[np.ndarray, " patient"]
+) -> tuple[Attachments, Mapping[str, int]]:
+    """Give the attachments of patients with events, from the time of their birth on; count the others."""
+    rows = attachments.rows
+    owner, key = rows["subject_id"].to_numpy(), rows["key"].to_numpy()
+    has_events = np.isin(owner, subject)
+    born = (
+        birth[np.minimum(np.searchsorted(subject, owner), max(len(subject) - 1, 0))] if len(subject) else key
+    )
+    impossible = (
+        has_events & (key != STATIC) & (born != STATIC) & (key < born - np.where(born != STATIC, PRENATAL, 0))
+    )
+    dropped = {
+        **attachments.dropped,
+        _STRANGER: int((~has_events).sum()),
+        _EARLY: int(impossible.sum()),
+    }
+    return attachments.keep(has_events & ~impossible), dropped
+
+
+def _attached(
+    attachments: Attachments, subject: Int64[np.ndarray, " patient"], birth: Int64[np.ndarray, " patient"]
+) -> _Attached:
+    """Give the attachments by moment: what was known at birth is in the first one."""
+    rows = attachments.rows
+    patient = np.searchsorted(subject, rows["subject_id"].to_numpy())
+    key, kind, ref = (rows[name].to_numpy() for name in ("key", "kind", "ref"))
+    born = birth[patient]
+    key = np.where((born != STATIC) & (key <= born), STATIC, key)
+    order = np.lexsort((ref, kind, key, patient))
+    return _Attached(patient[order], key[order], kind[order], ref[order])
+
+
 def _pack(
-    subject: Int64[np.ndarray, " patient"], events: _Events, birth: Int64[np.ndarray, " patient"]
+    subject: Int64[np.ndarray, " patient"],
+    events: _Events,
+    attached: _Attached,
+    birth: Int64[np.ndarray, " patient"],
 ) -> Packed:
-    """Sort events into moments; give every patient a first moment."""
+    """Sort events and attachments into moments; give every patient a first moment."""
     events = events.rows(_order(events))
-    is_new = np.ones(len(events.key), bool)
-    is_new[1:] = (np.diff(events.patient) != 0) | (np.diff(events.key) != 0)
-    begin = np.flatnonzero(is_new)
-    key, owner = events.key[begin], events.patient[begin]
-    has_first = np.zeros(len(subject), bool)
-    has_first[owner[key == STATIC]] = True
-    lacking = np.flatnonzero(~has_first)
-    at = np.searchsorted(owner, lacking)
-    key, owner = np.insert(key, at, STATIC), np.insert(owner, at, lacking)
-    begin = np.insert(np.append(begin, len(events.key)), at, np.append(begin, len(events.key))[at])
-    key = np.where(key == STATIC, birth[owner], key)
-    no_items, no_offset = np.zeros(0, np.int64), np.zeros(len(subject) + 1, np.int64)
+    held = [_runs(events.patient, events.key), _runs(attached.patient, attached.key)]
+    first = np.arange(len(subject)), np.full(len(subject), STATIC), np.zeros(len(subject), np.int64)
+    nothing = np.zeros(0, np.int64)
+    owner, key, _ = (np.concatenate(parts) for parts in zip(*held, first, strict=True))
+    order = np.lexsort((key, owner))
+    is_new = _changes(owner[order], key[order])
+    moment = np.empty(len(order), np.int64)
+    moment[order] = np.cumsum(is_new) - 1
+    owner, key = owner[order][is_new], key[order][is_new]
+    n_events, n_attached = (np.zeros(len(key), np.int64) for _ in held)
+    n_event_moments = len(held[0][0])
+    n_events[moment[:n_event_moments]] = held[0][2]
+    n_attached[moment[n_event_moments : n_event_moments + len(held[1][0])]] = held[1][2]
+    no_offset = np.zeros(len(subject) + 1, np.int64)
     return Packed(
         subject=subject,
         moment_offset=offsets(np.bincount(owner, minlength=len(subject))),
-        moment_time=key,
-        event_offset=begin,
+        moment_time=np.where(key == STATIC, birth[owner], key),
+        event_offset=offsets(n_events),
         event_code=events.code,
         event_value=events.value,
         event_time=events.time,
         event_ref=events.ref,
-        attachment_offset=np.zeros(len(key) + 1, np.int64),
-        attachment_kind=np.zeros(0, np.int8),
-        attachment_ref=no_items,
+        attachment_offset=offsets(n_attached),
+        attachment_kind=attached.kind,
+        attachment_ref=attached.ref,
         observation_offset=no_offset,
-        observation_start=no_items,
-        observation_end=no_items,
+        observation_start=nothing,
+        observation_end=nothing,
         label_offset=no_offset,
-        label_time=no_items,
+        label_time=nothing,
         label_task=np.zeros(0, np.int16),
         label_value=np.zeros(0, np.float32),
     )
+
+
+def _changes(
+    patient: Int64[np.ndarray, " item"], key: Int64[np.ndarray, " item"]
+) -> Bool[np.ndarray, " item"]:
+    """Say where another moment begins."""
+    is_new = np.ones(len(key), bool)
+    is_new[1:] = (patient[1:] != patient[:-1]) | (key[1:] != key[:-1])
+    return is_new
+
+
+def _runs(
+    patient: Int64[np.ndarray, " item"], key: Int64[np.ndarray, " item"]
+) -> tuple[Int64[np.ndarray, " moment"], Int64[np.ndarray, " moment"], Int64[np.ndarray, " moment"]]:
+    """Give the patient, time and number of items of each moment of sorted items."""
+    begin = np.flatnonzero(_changes(patient, key))
+    return patient[begin], key[begin], np.diff(np.append(begin, len(key)))
 
 
 def _order(events: _Events) -> Int64[np.ndarray, " event"]:

@@ -54,6 +54,16 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
     return [path for _, _, path in spans]
 
 
+def reaches(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Give the span of patients that each shard, in order, stands for: together, every patient there can be.
+
+    Raises:
+        InputError: a shard has no rows or cannot be read.
+    """
+    lows = [np.iinfo(np.int64).min, *(subject_range(path)[0] for path in paths[1:])]
+    return [(low, high - 1) for low, high in pairwise([*map(int, lows), np.iinfo(np.int64).max])]
+
+
 def subject_range(path: Path) -> tuple[int, int]:
     """Give the lowest and the highest `subject_id` of a file.
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,7 +15,9 @@ from residency.contract.errors import NotFoundError
 from residency.contract.lineage import Manifest, open_made
 from residency.contract.packed import Packed
 from residency.contract.schema import DATA, SUBJECTS_FILE
-from residency.timeline.building import LABELS_FILE, SOURCE_FILE
+from residency.timeline.attachments import Attachments
+from residency.timeline.building import LABELS_FILE, PIXELS, SOURCE_FILE
+from residency.timeline.pixels import PixelStore
 from residency.timeline.vocabulary import Vocabulary
 
 _NO_SOURCE: Final = ""
@@ -96,6 +99,16 @@ class Timelines:
     def site(self, shard: int) -> np.ndarray:
         """Give the site of each patient of a shard."""
         return self._sites[shard]
+
+    @cached_property
+    def pixels(self) -> PixelStore:
+        """The arrays of all images."""
+        names = [shard.path for shard in self.manifest.shards if shard.path.startswith(f"{PIXELS}/")]
+        return PixelStore([self.folder / name for name in names])
+
+    def attachments(self, shard: int) -> Attachments:
+        """Give what the attachments of a shard hold: `Packed.attachment_ref` are rows of its tables."""
+        return Attachments.open(self.paths[shard], self.pixels)
 
     def locate(self, subject_id: int) -> Place:
         """Find a patient.
