@@ -14,7 +14,10 @@ from residency.contract.errors import PluginError
 
 T = TypeVar("T")
 
-TableName = Literal["events", "labels", "observation", "codes", "subjects", "notes", "images", "variants"]
+TableName = Literal[
+    "events", "labels", "observation", "codes", "subjects",
+    "notes", "slices", "variants", "identifiers", "links",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class Rows:
         table: which one.
         batch: its rows. Text may be dictionary-encoded and numbers wider than the schema's. `subjects` has
             `subject_id`, `site` and `where` (file and row): one row for each patient record, so that a
-            patient who is described twice is found.
+            patient who is described twice is found. `slices` are images as they come, one instance or file a
+            row, which ingest puts together into series and arrays (`records.draft.SLICES`). `links` say of
+            which patient a study or a genome is that another feed brings (`records.draft.LINKS`).
         task: names the label where `table` is labels.
         n: rows of the source that these came from; None where each came from one of its own.
     """

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from residency.contract.errors import QuestionError
 
@@ -68,6 +68,7 @@ class Forecast(Question, frozen=True, kw_only=True, tag="forecast"):
         occurrence: `incident`: the first ever; `recurrent`: again; `any`: the next one.
         interval: give 90% intervals.
         evidence: give the records that moved the model.
+        modalities: what may be used, codes among them; all where it is left out.
     """
 
     outcomes: Annotated[tuple[Outcome, ...], Meta(min_length=1)]
@@ -75,6 +76,11 @@ class Forecast(Question, frozen=True, kw_only=True, tag="forecast"):
     occurrence: Occurrence = "any"
     interval: bool = True
     evidence: bool = False
+    modalities: tuple[Modality, ...] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.modalities is not UNSET and "codes" not in self.modalities:
+            raise ValueError("codes are always used")
 
 
 class Changes(Question, frozen=True, kw_only=True, tag="changes"):

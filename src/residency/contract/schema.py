@@ -135,7 +135,7 @@ IDENTIFIERS: Final = pa.schema(
         pa.field("value", pa.string(), nullable=False),
     ]
 )
-"""Who a patient is, in identified folders only: what a scrubber looks for in notes. `deid` never passes it on."""
+"""Who a patient is, in identified folders only: what a scrubber looks for in notes. `deid` keeps it back."""
 
 EVENT_ORDER: Final = (
     "subject_id",
