@@ -49,3 +49,13 @@ def test_a_question_that_cannot_be_read_is_refused_without_repeating_it(
     with pytest.raises(QuestionError) as caught:
         read_question(body)
     assert "CANARY" not in str(caught.value)
+
+
+def test_a_question_may_say_what_is_to_be_used_and_codes_always_are() -> None:
+    body = {"kind": "forecast", "outcomes": [{"name": "a", "codes": ["b"]}]}
+    assert "modalities" not in json.loads(msgspec.json.encode(read_question(body)))
+    chosen = read_question({**body, "modalities": ["codes", "notes"]})
+    assert json.loads(msgspec.json.encode(chosen))["modalities"] == ["codes", "notes"]
+    for modalities in (["notes"], ["codes", "smells"]):
+        with pytest.raises(QuestionError):
+            read_question({**body, "modalities": modalities})

@@ -1,6 +1,7 @@
 """Invented patients whose lab foretells a diagnosis: event tables, timelines, and one trained model."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,17 @@ import pytest
 
 from residency.contract.identifiers import bucket_of
 from residency.contract.lineage import Rows, Step
-from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS
+from residency.contract.schema import (
+    CODES,
+    EVENTS,
+    IMAGES,
+    LABELS,
+    NOTES,
+    OBSERVATION,
+    PIXELS,
+    SUBJECTS,
+    VARIANTS,
+)
 from residency.model import Model, ModelSpec, train
 from residency.timeline import BuildSpec, Timelines, build
 
@@ -60,7 +71,50 @@ def _patient(subject: int, rng: np.random.Generator) -> tuple[list[dict], list[d
     return rows, labels, seen_row
 
 
-def write_records(out: Path, n_patients: int) -> None:
+def _documents(people: list[tuple], rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    """Give notes, images and genomes that tell who is ill, each of some patients only."""
+    notes, images, variants, pixels = [], [], [], {}
+    for _, labels, _ in people:
+        subject, ill = labels[0]["subject_id"], labels[0]["boolean_value"]
+        if rng.random() < 0.8:
+            genotype = "1/1" if ill else "0/1"
+            variants += [
+                {
+                    "subject_id": subject,
+                    "source": f"lab/{subject}",
+                    "assembly": "GRCh38",
+                    "chromosome": "chr10",
+                    "position": at,
+                    "reference": "C",
+                    "alternate": "T",
+                    "genotype": genotype,
+                    "gene": "CYP2C9",
+                }
+                for at in (94942290, 94942291)
+            ]
+        for label in labels:
+            row = {"subject_id": subject, "time": label["prediction_time"]}
+            if rng.random() < 0.3:
+                text = "Reports chest pain. Looks unwell." if ill else "No chest pain. Looks well."
+                late = row["time"] + timedelta(hours=int(rng.integers(0, 5)))
+                notes.append({**row, "available": late, "kind": "LOINC/34109-9", "text": text})
+            if rng.random() < 0.2:
+                picture = rng.integers(0, 60, (1, 16, 16)).astype(np.uint8)
+                picture[0, 4:12, 4:12] += 150 * np.uint8(ill)
+                name = sha256(picture.tobytes()).hexdigest()
+                pixels[name] = picture
+                images.append({**row, "available": row["time"], "modality": "DX", "pixels": name})
+    stored = [(name, list(a.shape), str(a.dtype), a.tobytes()) for name, a in pixels.items()]
+    store = pl.DataFrame(stored, schema=_frame(PIXELS, []).schema, orient="row")
+    return {
+        "notes": _frame(NOTES, notes),
+        "images": _frame(IMAGES, images),
+        "images/pixels": store,
+        "variants": _frame(VARIANTS, variants),
+    }
+
+
+def write_records(out: Path, n_patients: int, *, with_documents: bool = False) -> None:
     """Write a finished folder of event tables in two shards."""
     rng = np.random.default_rng(5)
     people = [_patient(subject, rng) for subject in range(1, n_patients + 1)]
@@ -83,6 +137,8 @@ def write_records(out: Path, n_patients: int) -> None:
         told = _frame(LABELS, [label for _, labels, _ in people for label in labels])
         step.shard("0", "observation", suffix=".parquet", make=lambda path: _write(seen, path))
         step.shard("0", "labels/ill", suffix=".parquet", make=lambda path: _write(told, path))
+        for name, table in (_documents(people, rng) if with_documents else {}).items():
+            step.shard("0", name, suffix=".parquet", make=lambda path, table=table: _write(table, path))
         step.finish(rows=Rows())
 
 
@@ -116,3 +172,26 @@ def trained(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(trained: Path) -> Model:
     return Model.open(trained)
+
+
+@pytest.fixture(scope="session")
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Timelines of 150 invented patients of whom some have notes, images and genomes."""
+    folder = tmp_path_factory.mktemp("documented")
+    write_records(folder / "records", 150, with_documents=True)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return folder / "timelines"
+
+
+@pytest.fixture(scope="session")
+def undocumented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Timelines of the very same patients, of whom there is nothing but events."""
+    folder = tmp_path_factory.mktemp("undocumented")
+    write_records(folder / "records", 150)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return folder / "timelines"

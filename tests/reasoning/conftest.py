@@ -11,7 +11,7 @@ import pytest
 from residency.contract.identifiers import bucket_of
 from residency.contract.lineage import Rows, Step
 from residency.contract.packed import Packed
-from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS
+from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS, VARIANTS
 from residency.model import Model, ModelSpec, train
 from residency.timeline import BuildSpec, Timelines, build
 
@@ -56,7 +56,21 @@ def patient(subject: int, rng: np.random.Generator) -> tuple[list[dict], list[di
     )
 
 
-def write_records(out: Path, n_patients: int) -> None:
+def genomes(people: list[tuple], rng: np.random.Generator) -> pl.DataFrame:
+    """Give most patients a genome that tells who is ill, known some time after the first visit."""
+    rows = []
+    for _, labels, _ in people:
+        subject, ill = labels[0]["subject_id"], labels[0]["boolean_value"]
+        at = labels[int(rng.integers(len(labels)))]["prediction_time"] + timedelta(hours=5)
+        if rng.random() < 0.8:
+            genotype = "1/1" if ill else "0/1"
+            row = {"subject_id": subject, "time": at, "available": at, "source": f"lab/{subject}"}
+            change = {"chromosome": "10", "position": 94942290, "reference": "C", "alternate": "T"}
+            rows.append({**row, **change, "genotype": genotype, "gene": "CYP2C9"})
+    return frame(VARIANTS, rows)
+
+
+def write_records(out: Path, n_patients: int, *, with_genomes: bool = False) -> None:
     rng = np.random.default_rng(5)
     people = [patient(subject, rng) for subject in range(1, n_patients + 1)]
     events = frame(EVENTS, [row for rows, _, _ in people for row in rows])
@@ -73,6 +87,8 @@ def write_records(out: Path, n_patients: int) -> None:
         "observation/0.parquet": frame(OBSERVATION, [seen for _, _, seen in people]),
         "labels/ill/0.parquet": frame(LABELS, [row for _, rows, _ in people for row in rows]),
     }
+    if with_genomes:
+        tables["variants/0.parquet"] = genomes(people, rng)
     with Step(out, name="ingest", inputs=["0" * 64], spec={}, now=NOW) as step:
         for name, table in tables.items():
             step.file(name, make=lambda path, table=table: write(table, path))
@@ -101,4 +117,21 @@ def packed(timelines: Path) -> Packed:
 def model(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     out = tmp_path_factory.mktemp("trained") / "model"
     train(timelines, out, ModelSpec(size="tiny", min_patients=10, threads=1, passes=3), now=NOW)
+    return Model.open(out)
+
+
+@pytest.fixture(scope="session")
+def genotyped(tmp_path_factory: pytest.TempPathFactory) -> Timelines:
+    """Timelines of patients of whom most have a genome."""
+    folder = tmp_path_factory.mktemp("genotyped")
+    write_records(folder / "records", 150, with_genomes=True)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return Timelines.open(folder / "timelines")
+
+
+@pytest.fixture(scope="session")
+def reader(genotyped: Timelines, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small model that reads them."""
+    out = tmp_path_factory.mktemp("reader") / "model"
+    train(genotyped.folder, out, ModelSpec(size="tiny", min_patients=10, threads=1, passes=6), now=NOW)
     return Model.open(out)

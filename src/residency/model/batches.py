@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from residency.contract.packed import Packed
+from residency.contract.packed import ATTACHMENT_KINDS, Packed
+from residency.model.encoders.encoding import Encoded
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
 from residency.model.objectives import HazardTargets, bootstrap, sample
 from residency.model.outcomes import (
@@ -24,7 +25,8 @@ from residency.model.outcomes import (
     never_had,
 )
 from residency.model.spec import ModelSpec
-from residency.timeline import Timelines, take
+from residency.timeline import Timelines, take, without
+from residency.timeline.segments import offsets
 
 LEAST_INDEX: Final = 4  # index rows of a window, however short
 ROWS_PER_INDEX: Final = 8
@@ -155,19 +157,24 @@ class Collator:
         targets: that have hazards.
         rate: how frequent each is, for the choice of columns.
         seed: of the bootstrap.
+        encoded: vectors of each shard's attachments; empty where the data have none.
+        modality_drop: share of windows read as though there were no attachments of a kind, each kind apart.
     """
 
     reader: Reader
     targets: Targets
     rate: Float32[np.ndarray, " target"]
     seed: int
+    encoded: tuple[Encoded, ...] = ()
+    modality_drop: float = 0.0
 
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
-        small = take(packed, piece.patient)
-        begin = small.moment_offset[:-1]
-        windows = Windows(np.arange(small.n_patients), begin + piece.low, begin + piece.high)
-        rows, inputs = self.reader.read(small, windows, rng if drop else None)
+        small, windows = _cut_out(packed, piece)
+        encoded = self.encoded[piece.shard] if self.encoded else None
+        if drop and encoded:
+            small, windows = _with_kinds_dropped(small, windows, rng, self.modality_drop)
+        rows, inputs = self.reader.read(small, windows, rng if drop else None, encoded=encoded)
         row_of = np.full(small.n_moments, -1, np.int64)
         row_of[rows.moment] = np.arange(len(rows.moment))
         weight = bootstrap(np.asarray(small.subject), self.seed)
@@ -222,6 +229,22 @@ class Collator:
         present[row[held], slot[held]] = 1.0
         ranks[row[held], slot[held]] = spread(rank[held])
         return Following(torch.from_numpy(next_in), torch.from_numpy(present), torch.from_numpy(ranks))
+
+
+def _cut_out(packed: Packed, piece: Piece) -> tuple[Packed, Windows]:
+    small = take(packed, piece.patient)
+    begin = small.moment_offset[:-1]
+    return small, Windows(np.arange(small.n_patients), begin + piece.low, begin + piece.high)
+
+
+def _with_kinds_dropped(
+    packed: Packed, windows: Windows, rng: np.random.Generator, share: float
+) -> tuple[Packed, Windows]:
+    """Take kinds of attachments away from some windows, each of which is of a patient of its own."""
+    gone = rng.random((packed.n_patients, len(ATTACHMENT_KINDS))) < share
+    left, kept = without(packed, gone)
+    new = offsets(kept.astype(np.int64))
+    return left, Windows(windows.patient, new[windows.low], new[windows.high])
 
 
 def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]:

@@ -17,6 +17,7 @@ from residency.contract.progress import Progress
 from residency.model import checkpoint
 from residency.model.batches import Batch, Collator, plan
 from residency.model.checkpoint import Checkpoint, Curve, Point
+from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.inputs import Reader, layout
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
@@ -47,19 +48,25 @@ class Setup:
         return self.spec.passes_over(len(plan(self.data, "train", self.spec, None)))
 
     @property
+    def modalities(self) -> dict[str, int]:
+        """Width of each kind of attachment's vectors."""
+        return widths_of(self.collator.encoded)
+
+    @property
     def label_scale(self) -> Tensor:
         """One over the loss of always saying the prior, a task."""
         p = torch.from_numpy(self.marginals.prior).clamp(1e-4, 1 - 1e-4)
         return 1.0 / -(p * p.log() + (1 - p) * (1 - p).log())
 
 
-def setup(data: Timelines, spec: ModelSpec, found: Marginals) -> Setup:
-    """Put together what a training needs."""
+def setup(data: Timelines, spec: ModelSpec, found: Marginals, encoded: tuple[Encoded, ...] = ()) -> Setup:
+    """Put together what a training needs; `encoded` has the vectors of each shard's attachments."""
     vocabulary = data.vocabulary
     reader = Reader(
         vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel))
     )
-    return Setup(data, spec, found, Collator(reader, found.targets, found.rate, spec.seed))
+    collator = Collator(reader, found.targets, found.rate, spec.seed, encoded, spec.modality_drop)
+    return Setup(data, spec, found, collator)
 
 
 def network_of(given: Setup) -> Network:
@@ -70,7 +77,7 @@ def network_of(given: Setup) -> Network:
         len(given.collator.reader.layout.panel),
         torch.from_numpy(given.marginals.bias),
         torch.logit(prior.clamp(1e-4, 1 - 1e-4)),
-        {},
+        given.modalities,
     )
     return build(given.spec, sizes)
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from residency.contract.packed import STATIC, Packed
+from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
+from residency.model.encoders.encoding import Encoded
 from residency.model.panel import Panel, Seen, state
 from residency.timeline import Vocabulary
 from residency.timeline.segments import offsets, ranges
@@ -173,6 +174,9 @@ class Inputs:
     def to(self, device: str) -> "Inputs":
         """Move every tensor to a device."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        moved["attached"] = {
+            kind: Attached(one.vector.to(device), one.row.to(device)) for kind, one in self.attached.items()
+        }
         return Inputs(**moved)  # type: ignore[arg-type]
 
 
@@ -189,7 +193,12 @@ class Reader:
     layout: Layout
 
     def read(
-        self, packed: Packed, windows: Windows, rng: np.random.Generator | None = None
+        self,
+        packed: Packed,
+        windows: Windows,
+        rng: np.random.Generator | None = None,
+        *,
+        encoded: Encoded | None = None,
     ) -> tuple[Rows, Inputs]:
         """Give rows and tensors; with `rng`, drop observations as training does."""
         rows = rows_of(packed, windows)
@@ -201,7 +210,10 @@ class Reader:
             drop = rng.random(drop.shape) < CODE_DROP
         entry, weight, bag = self._bag(seen, keep & seen.inside, len(rows.moment))
         panel = self._panel(seen, rows, drop)
-        return rows, _tensors(rows, windows, (entry, weight, bag), panel)
+        inputs = _tensors(rows, windows, (entry, weight, bag), panel)
+        if encoded:
+            inputs.attached.update(attached_of(packed, rows, encoded))
+        return rows, inputs
 
     def _events(self, packed: Packed, windows: Windows, rows: Rows) -> "_Events":
         """Give the patients' events up to the windows' ends, each with the first row that knows of it."""
@@ -250,6 +262,22 @@ class Reader:
             seen.row[held], slot[held], spread(seen.rank[held]), seen.second[held], seen.window[held]
         )
         return state(chosen, rows.second, rows.first, len(self.layout.panel))
+
+
+def attached_of(packed: Packed, rows: Rows, encoded: Encoded) -> dict[str, Attached]:
+    """Give the vectors of the rows' attachments, by kind."""
+    n_attached = packed.attachment_offset[rows.moment + 1] - packed.attachment_offset[rows.moment]
+    at = ranges(packed.attachment_offset[rows.moment], n_attached)
+    row = np.repeat(np.arange(len(rows.moment)), n_attached)
+    kinds, refs = np.array(packed.attachment_kind[at]), np.array(packed.attachment_ref[at])
+    found = {}
+    for kind, vectors in encoded.items():
+        mine = kinds == ATTACHMENT_KINDS.index(kind)
+        ref = refs[mine]
+        count = vectors.count[ref]
+        chosen = vectors.vector[ranges(vectors.begin[ref], count)].astype(np.float32)
+        found[kind] = Attached(torch.from_numpy(chosen), torch.from_numpy(np.repeat(row[mine], count)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from residency.contract import specs
 from residency.contract.errors import LineageError
 from residency.contract.lineage import open_made
 from residency.contract.packed import DAY, Packed
+from residency.model.attachments import Attaching, Named, open_encoders
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import read_tensors
+from residency.model.encoders.encoding import Encoded
 from residency.model.heads import N_HEADS
 from residency.model.inputs import Reader, layout, whole
 from residency.model.network import Network, Sizes, build
@@ -44,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         labels: names of the tasks with heads of their own.
         panel: codes (by index) whose standing state the network reads.
         edges_days: of the hazards' intervals.
-        modalities: width of each kind of attachment's vectors.
+        encoders: of each kind of attachment that is read.
     """
 
     format: int
@@ -52,7 +54,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     panel: tuple[int, ...]
     edges_days: tuple[float, ...]
-    modalities: dict[str, int] = {}
+    encoders: dict[str, Named] = {}
+
+    @property
+    def modalities(self) -> dict[str, int]:
+        """Width of each kind of attachment's vectors."""
+        return {kind: one.width for kind, one in self.encoders.items()}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class Model:
         labels: tasks with heads of their own.
         calibration: from the tuning patients.
         digest: of the folder's manifest.
+        attaching: encoders of the attachments that it reads.
         n_heads: bootstrapped heads.
     """
 
@@ -100,6 +108,7 @@ class Model:
     digest: str
     network: Network
     reader: Reader
+    attaching: Attaching
     n_heads: int = N_HEADS
 
     @classmethod
@@ -131,14 +140,27 @@ class Model:
             digest=manifest.digest,
             network=network,
             reader=reader,
+            attaching=open_encoders(folder, settings.encoders),
         )
 
-    def encode(self, packed: Packed, patients: Int64[np.ndarray, " patient"] | None = None) -> States:
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of attachments that it reads."""
+        return tuple(self.attaching.encoders)
+
+    def encode(
+        self,
+        packed: Packed,
+        patients: Int64[np.ndarray, " patient"] | None = None,
+        *,
+        encoded: Encoded | None = None,
+    ) -> States:
         """Give the state of every moment of the patients, each in one causal pass.
 
         Args:
             packed: timelines, packed with this model's vocabulary.
             patients: rows; all where None.
+            encoded: vectors of their attachments (`attaching.encoded`); without, none is looked at.
 
         Returns:
             States in the order of `patients`; a state depends on no later moment and on no other patient.
@@ -149,7 +171,8 @@ class Model:
         z = torch.empty(int(offset[-1]), self.spec.shape.width)
         for group in _groups(length):
             small = take(packed, rows[group])
-            _, inputs = self.reader.read(small, whole(small, np.arange(len(group))))
+            windows = whole(small, np.arange(len(group)))
+            _, inputs = self.reader.read(small, windows, encoded=encoded)
             with torch.inference_mode():
                 z[torch.from_numpy(ranges(offset[group], length[group]))] = self.network(inputs)
         return States(z, offset)
@@ -246,7 +269,11 @@ def _groups(length: Int64[np.ndarray, " patient"]) -> list[Int64[np.ndarray, " g
 
 
 def settings_of(
-    spec: ModelSpec, labels: tuple[str, ...], panel: np.ndarray, edges_days: np.ndarray
+    spec: ModelSpec,
+    labels: tuple[str, ...],
+    panel: np.ndarray,
+    edges_days: np.ndarray,
+    encoders: dict[str, Named],
 ) -> Settings:
     """Give what `model.json` holds."""
     return Settings(
@@ -255,4 +282,5 @@ def settings_of(
         labels=labels,
         panel=tuple(int(code) for code in panel),
         edges_days=tuple(float(edge) for edge in edges_days),
+        encoders=encoders,
     )

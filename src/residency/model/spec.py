@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Final, NamedTuple
 
+from residency.contract.packed import ATTACHMENT_KINDS
 from residency.contract.specs import spec
 
 
@@ -55,6 +56,11 @@ class ModelSpec:
         threads: of the processor; part of *same bytes*.
         device: `cpu`, in float32: without AMX, bfloat16 is four times slower there (LOG).
         save_seconds: time between checkpoints.
+        note_encoder: the part that reads notes, by its name; empty to leave notes out.
+        image_encoder: the same for images.
+        variants_encoder: the same for genomes.
+        modality_drop: share of windows trained on as though there were no notes, no images, no genome, each
+            kind apart: no less than the share of patients who will lack them in use.
     """
 
     size: str = AUTO
@@ -65,6 +71,10 @@ class ModelSpec:
     threads: int = 2
     device: str = "cpu"
     save_seconds: float = 30.0
+    note_encoder: str = "note"
+    image_encoder: str = "image"
+    variants_encoder: str = "variants"
+    modality_drop: float = 0.3
 
     def __post_init__(self) -> None:
         if self.size not in (AUTO, *SIZES):
@@ -75,6 +85,15 @@ class ModelSpec:
             raise ValueError(
                 "context must be 2 or more; min_patients and threads 1 or more; passes 0 or more"
             )
+
+        if not 0.0 <= self.modality_drop < 1.0:
+            raise ValueError("modality_drop must be 0 or more, and less than 1")
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """The encoder of each kind of attachment that is not left out."""
+        names = (self.note_encoder, self.image_encoder, self.variants_encoder)
+        return {kind: name for kind, name in zip(ATTACHMENT_KINDS, names, strict=True) if name}
 
     def sized(self, n_events: int) -> "ModelSpec":
         """Give the same spec with a size, chosen by the number of train events."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,26 @@ import torch
 
 from residency.contract.codes import DEATH
 from residency.contract.lineage import Manifest, Rows, Step
+from residency.contract.packed import ATTACHMENT_KINDS
+from residency.contract.plugins import ENCODERS
 from residency.contract.progress import Progress, silent
 from residency.contract.specs import plain
+from residency.model.attachments import (
+    ENCODERS_FOLDER,
+    SCALES_FILE,
+    Attaching,
+    fit_scales,
+    kinds_read,
+    reading,
+    ready,
+    weights_of,
+    write_scales,
+)
 from residency.model.batches import plan
 from residency.model.calibration import Calibration, hazard_factors, label_line
 from residency.model.checkpoint import Point, write_tensors
+from residency.model.encoders.encoding import Encoded
+from residency.model.encoders.learning import LEARNED_FILE, Learner, Lesson
 from residency.model.fitting import Setup, fit, network_with, setup
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
@@ -62,14 +78,36 @@ def train(
         data = Timelines.open(timelines)
         n_patients, n_events = _train_size(data)
         sized = spec.sized(n_events)
+        data = reading(data, kinds_read(data, sized))
         with _steady(sized.threads):
-            given = setup(data, sized, marginals(data, sized))
+            found = marginals(data, sized)
+            attaching, encoded = _attach(step, data, sized, found, progress)
+            given = setup(data, sized, found, encoded)
             training = fit(given, step.work, progress)
             network = network_with(given, training.best)
             calibration = calibrate(given, network)
         _write(step, given, network, calibration, training.point)
+        _write_settings(step, given, attaching)
         result = {"size": sized.size, "targets": len(given.marginals.targets), "parameters": _count(network)}
         return step.finish(rows=Rows(read=data.n_patients, kept=n_patients), result=result)
+
+
+def _attach(
+    step: Step, data: Timelines, spec: ModelSpec, found: Marginals, progress: Progress
+) -> tuple[Attaching, tuple[Encoded, ...]]:
+    """Make the encoders of what the data have ready, teach those that learn, and encode."""
+    kinds = kinds_read(data, spec)
+    if not kinds:
+        return Attaching({}, {}), ()
+    encoders = {}
+    for kind in kinds:
+        name = spec.encoders[kind]
+        learner = ENCODERS.get(name)
+        if isinstance(learner, Learner):
+            lesson = Lesson(data, spec, found, ATTACHMENT_KINDS.index(kind), progress)
+            step.file(f"{ENCODERS_FOLDER}/{kind}/{LEARNED_FILE}", make=partial(learner.learn, lesson))
+        encoders[kind] = ready(name, weights_of(step.out, kind))
+    return fit_scales(data, encoders, progress)
 
 
 @contextmanager
@@ -142,16 +180,26 @@ def _firsts(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.nd
 
 def _write(step: Step, given: Setup, network: Network, calibration: Calibration, point: Point) -> None:
     vocabulary, found = given.data.vocabulary, given.marginals
-    layout = given.collator.reader.layout
-    settings = settings_of(given.spec, given.data.labels, layout.panel, found.targets.edges_days)
     weights: dict[str, torch.Tensor] = dict(network.named_parameters())
     step.file(WEIGHTS_FILE, make=lambda path: write_tensors(path, weights, {"format": "pt"}))
-    step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
     step.file(VOCABULARY_FILE, make=vocabulary.write_codes)
     step.file(VALUES_FILE, make=vocabulary.write_values)
     step.file(TARGETS_FILE, make=lambda path: _write_targets(path, given, found))
     step.file(CALIBRATION_FILE, make=calibration.write)
     step.file(CURVE_FILE, make=lambda path: _write_curve(path, point))
+
+
+def _write_settings(step: Step, given: Setup, attaching: Attaching) -> None:
+    settings = settings_of(
+        given.spec,
+        given.data.labels,
+        given.collator.reader.layout.panel,
+        given.marginals.targets.edges_days,
+        attaching.named(given.spec.encoders),
+    )
+    step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
+    if attaching.scales:
+        step.file(SCALES_FILE, make=lambda path: write_scales(path, attaching.scales))
 
 
 def _write_json(path: Path, settings: msgspec.Struct) -> None:

@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int64
+from jaxtyping import Bool, Float32, Int8, Int64
 
 from residency.contract.packed import DAY, STATIC
-from residency.contract.questions import Abstention, Answer, Forecast, Freshness, Interval, Outcome, Risk
+from residency.contract.questions import (
+    Abstention,
+    Answer,
+    Forecast,
+    Freshness,
+    Interval,
+    Modality,
+    Outcome,
+    Risk,
+)
 from residency.reasoning.abstaining import ANSWERED, REASONS
+
+_NAMES: Final[tuple[Modality, ...]] = ("notes", "images", "variants")  # of ATTACHMENT_KINDS
 
 
 class Column(NamedTuple):
@@ -35,7 +46,8 @@ class Answers:
         columns: what each column is.
         subject: of each index time.
         as_of: index times, µs.
-        latest: when the newest record became available, µs; `STATIC` where there is none.
+        latest: when the newest record that each question may use became available, µs; `STATIC` where none.
+        used: kinds of attachments (`ATTACHMENT_KINDS`) that the answer to each question rests on.
         risk: NaN where not answered.
         low: lower end of the 90% interval; NaN where not answered or not asked for.
         high: upper end.
@@ -48,7 +60,8 @@ class Answers:
     columns: tuple[Column, ...]
     subject: Int64[np.ndarray, " index"]
     as_of: Int64[np.ndarray, " index"]
-    latest: Int64[np.ndarray, " index"]
+    latest: Int64[np.ndarray, "index question"]
+    used: Bool[np.ndarray, "index question kind"]
     risk: Float32[np.ndarray, "index column"]
     low: Float32[np.ndarray, "index column"]
     high: Float32[np.ndarray, "index column"]
@@ -71,7 +84,11 @@ class Answers:
             subject=str(int(self.subject[row])),
             as_of=_instant(int(self.as_of[row])),
             release=self.release,
-            freshness=self._freshness(row),
+            freshness=self._freshness(row, question),
+            modalities=(
+                "codes",
+                *(name for name, has in zip(_NAMES, self.used[row, question], strict=True) if has),
+            ),
             risks=tuple(self._risk(row, number) for number in mine if self.reason[row, number] == ANSWERED),
             abstentions=self._abstentions(row, mine),
             research=self.research,
@@ -87,8 +104,8 @@ class Answers:
             interval=None if np.isnan(low) else Interval(low=low, high=high),
         )
 
-    def _freshness(self, row: int) -> Freshness:
-        latest = int(self.latest[row])
+    def _freshness(self, row: int, question: int) -> Freshness:
+        latest = int(self.latest[row, question])
         if latest == STATIC:
             return Freshness(latest=None, age_days=None)
         return Freshness(latest=_instant(latest), age_days=(int(self.as_of[row]) - latest) / DAY)

@@ -5,13 +5,14 @@ nothing else.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int64
+from jaxtyping import Bool, Float32, Int8, Int64
 from scipy.stats import t as student
 
-from residency.contract.packed import STATIC, Packed
+from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
 from residency.contract.questions import AnyQuestion
 from residency.model import Model, States
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
@@ -20,18 +21,21 @@ from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
 from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, plan_of
+from residency.reasoning.views import View, view_of
+from residency.timeline import Attachments
 
 INTERVAL: Final = 0.90
 _MOMENTS_AT_ONCE: Final = 250_000
 _NUMBERS_AT_ONCE: Final = 12_000_000  # hazards worked on at once: 48 MB
 
 
-def ask(  # noqa: PLR0913 - what is asked with, and the three things that limit an answer
+def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an answer
     model: Model,
     packed: Packed,
     questions: Sequence[AnyQuestion],
     index: Index,
     *,
+    attachments: Attachments | None = None,
     release: str = "",
     allowed: frozenset[Examined] | None = None,
     limits: Limits | None = None,
@@ -43,6 +47,7 @@ def ask(  # noqa: PLR0913 - what is asked with, and the three things that limit 
         packed: timelines in the model's vocabulary.
         questions: forecasts; other kinds are refused.
         index: who is asked about, and when.
+        attachments: what `packed` points at; without, there are no notes, images or genomes.
         release: digest of the release that the model is in.
         allowed: what may be answered; None for research, where everything may.
         limits: when too little is known of a patient.
@@ -51,30 +56,67 @@ def ask(  # noqa: PLR0913 - what is asked with, and the three things that limit 
         QuestionError: a question is of a kind, horizon or label that the model does not answer.
     """
     plan = plan_of(model, questions)
-    at = place(packed, index)
-    reason = _reasons(plan, packed, index, at, limits or Limits())
-    if allowed is not None:
-        barred = [plan.examined(column) not in allowed for column in plan.columns]
-        reason[:, barred] = code_of("not_examined")
-    bounds = np.full((3, *reason.shape), np.nan, dtype=np.float32)
-    for rows in _chunks(packed, index, np.flatnonzero((reason == ANSWERED).any(axis=1))):
-        bounds[:, rows] = _work_out(model, packed, plan, index.take(rows), at.take(rows))
-    bounds[:, reason != ANSWERED] = np.nan
-    risk, low, high = bounds
-    latest = packed.moment_time[np.maximum(at.moment, 0)] if packed.n_moments else index.as_of
+    found = Found.nothing(len(index), plan)
+    for modalities, part in plan.by_modalities().items():
+        view = view_of(model, packed, attachments, modalities, index)
+        mine, columns = plan.asks(modalities)
+        at = place(view.packed, index)
+        reason = _reasons(part, view.packed, index, at, limits or Limits())
+        if allowed is not None:
+            barred = [plan.examined(column) not in allowed for column in plan.columns]
+            reason[:, barred] = code_of("not_examined")
+        reason, bounds = reason[:, columns], _bounds(model, view, part, index, (at, reason))[:, :, columns]
+        bounds[:, reason != ANSWERED] = np.nan
+        found.reason[:, columns], found.bounds[:, :, columns] = reason, bounds
+        found.latest[:, mine] = view.latest(index, at)[:, None]
+        found.used[:, mine] = view.used(index, at)[:, None]
+    risk, low, high = found.bounds
     return Answers(
         questions=plan.questions,
         columns=plan.columns,
         subject=packed.subject[index.patient],
         as_of=index.as_of,
-        latest=np.where(at.n_moments > 0, latest, STATIC),
+        latest=found.latest,
+        used=found.used,
         risk=risk,
         low=low,
         high=high,
-        reason=reason,
+        reason=found.reason,
         release=release,
         research=allowed is None,
     )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What has been found out so far, question by question."""
+
+    bounds: Float32[np.ndarray, "3 index column"]
+    reason: Int8[np.ndarray, "index column"]
+    latest: Int64[np.ndarray, "index question"]
+    used: Bool[np.ndarray, "index question kind"]
+
+    @classmethod
+    def nothing(cls, n: int, plan: Plan) -> "Found":
+        """Begin."""
+        n_questions, n_columns = len(plan.questions), len(plan.columns)
+        return cls(
+            np.full((3, n, n_columns), np.nan, np.float32),
+            np.full((n, n_columns), ANSWERED, np.int8),
+            np.full((n, n_questions), STATIC),
+            np.zeros((n, n_questions, len(ATTACHMENT_KINDS)), bool),
+        )
+
+
+def _bounds(
+    model: Model, view: View, plan: Plan, index: Index, found: tuple[Place, Int8[np.ndarray, "index column"]]
+) -> Float32[np.ndarray, "3 index column"]:
+    """Give risk, low and high where something is to be answered."""
+    at, reason = found
+    bounds = np.full((3, *reason.shape), np.nan, dtype=np.float32)
+    for rows in _chunks(view.packed, index, np.flatnonzero((reason == ANSWERED).any(axis=1))):
+        bounds[:, rows] = _work_out(model, view, plan, index.take(rows), at.take(rows))
+    return bounds
 
 
 def _reasons(
@@ -112,12 +154,12 @@ def _chunks(
 
 
 def _work_out(
-    model: Model, packed: Packed, plan: Plan, index: Index, at: Place
+    model: Model, view: View, plan: Plan, index: Index, at: Place
 ) -> Float32[np.ndarray, "3 index column"]:
     """Give risk, low and high, of patients who are few enough to be read at once."""
     patients, local = np.unique(index.patient, return_inverse=True)
-    states = model.encode(packed, patients)
-    moment = states.offset[local] + at.moment - packed.moment_offset[index.patient]
+    states = model.encode(view.packed, patients, encoded=view.encoded)
+    moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
     result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
     numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
     n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)

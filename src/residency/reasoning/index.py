@@ -61,7 +61,9 @@ def place(packed: Packed, index: Index) -> Place:
     """Find the last moment of each index time."""
     first, end = packed.moment_offset[index.patient], packed.moment_offset[index.patient + 1]
     after = search(packed.moment_time, (first, end), index.as_of, "right")
-    some = packed.event_offset[after] > packed.event_offset[first]
+    some = (packed.event_offset[after] > packed.event_offset[first]) | (
+        packed.attachment_offset[after] > packed.attachment_offset[first]
+    )
     moment = np.where(some, after - 1, NO_MOMENT)
     time = packed.moment_time[np.maximum(moment, 0)] if packed.n_moments else np.zeros(len(index), np.int64)
     dated = some & (time != STATIC)

@@ -1,14 +1,15 @@
 """In: questions, and a model's vocabulary, targets and labels. Out: what to work out, column by column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Int64
+from msgspec import UnsetType
 
 from residency.contract.errors import QuestionError
-from residency.contract.questions import AnyQuestion, Forecast, Occurrence, Outcome
+from residency.contract.questions import AnyQuestion, Forecast, Modality, Occurrence, Outcome
 from residency.model import Model
 from residency.reasoning.answers import Column
 from residency.reasoning.outcomes import Cause, Family, cause_of
@@ -38,6 +39,7 @@ class Part:
     """One outcome of one question.
 
     Attributes:
+        question: number of the question.
         occurrence: as asked.
         interval: whether asked for.
         columns: one for each horizon.
@@ -46,6 +48,7 @@ class Part:
         label: number of the model's label; None for codes.
     """
 
+    question: int
     occurrence: Occurrence
     interval: bool
     columns: slice
@@ -76,9 +79,31 @@ class Plan:
         )
         return np.array(sorted(needed), dtype=np.int64)
 
+    def by_modalities(self) -> dict[frozenset[Modality], "Plan"]:
+        """Give the parts of the questions that may use the same modalities, as plans with all columns."""
+        allowed = [modalities_of(question) for question in self.questions]
+        return {
+            modalities: replace(
+                self, parts=tuple(part for part in self.parts if allowed[part.question] == modalities)
+            )
+            for modalities in dict.fromkeys(allowed)
+        }
+
+    def asks(self, modalities: frozenset[Modality]) -> tuple[list[int], list[int]]:
+        """Give the questions that may use just these modalities, and their columns."""
+        mine = [n for n, question in enumerate(self.questions) if modalities_of(question) == modalities]
+        return mine, [n for n, column in enumerate(self.columns) if column.question in mine]
+
     def examined(self, column: Column) -> Examined:
         """What a column asks, in the terms of an allow-list."""
         return Examined.of(column.outcome, column.horizon_days, self.questions[column.question].occurrence)
+
+
+def modalities_of(question: Forecast) -> frozenset[Modality]:
+    """Give what a question lets the model use."""
+    return frozenset(
+        get_args(Modality) if isinstance(question.modalities, UnsetType) else question.modalities
+    )
 
 
 def plan_of(model: Model, questions: Sequence[AnyQuestion]) -> Plan:
@@ -98,6 +123,7 @@ def plan_of(model: Model, questions: Sequence[AnyQuestion]) -> Plan:
             horizons = tuple(sorted(set(forecast.horizons_days)))
             parts.append(
                 Part(
+                    question=number,
                     occurrence=forecast.occurrence,
                     interval=forecast.interval,
                     columns=slice(len(columns), len(columns) + len(horizons)),

@@ -85,11 +85,13 @@ class Attachments:
             attachments by their time, the rows of a genome together.
         pixels: arrays by their digest.
         dropped: what was left out, and why.
+        home: folder in which what is worked out of them may be kept; None where they live in memory alone.
     """
 
     tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
     pixels: Pixels
     dropped: Mapping[str, int]
+    home: Path | None = None
 
     @classmethod
     def of(
@@ -117,13 +119,13 @@ class Attachments:
         return cls((notes_, images_, variants_), pixels, lost)
 
     @classmethod
-    def open(cls, folder: Path, pixels: Pixels) -> "Attachments":
+    def open(cls, folder: Path, pixels: Pixels, home: Path | None = None) -> "Attachments":
         """Read what `write` wrote beside a shard's arrays; files that are not there hold nothing."""
         notes, images, variants = (
             read(folder / name) if (folder / name).exists() else _ordered(_frame(None, kind), kind)
             for kind, name in enumerate(FILES)
         )
-        return cls((notes, images, variants), pixels, {})
+        return cls((notes, images, variants), pixels, {}, home)
 
     def write(self, folder: Path) -> None:
         """Write the tables that hold something."""

@@ -20,6 +20,7 @@ from residency.timeline.building import LABELS_FILE, PIXELS, SOURCE_FILE
 from residency.timeline.pixels import PixelStore
 from residency.timeline.vocabulary import Vocabulary
 
+ENCODINGS: Final = ".encodings"  # what encoders made of attachments; may be deleted at any time
 _NO_SOURCE: Final = ""
 
 
@@ -108,7 +109,7 @@ class Timelines:
 
     def attachments(self, shard: int) -> Attachments:
         """Give what the attachments of a shard hold: `Packed.attachment_ref` are rows of its tables."""
-        return Attachments.open(self.paths[shard], self.pixels)
+        return Attachments.open(self.paths[shard], self.pixels, self.folder / ENCODINGS)
 
     def locate(self, subject_id: int) -> Place:
         """Find a patient.
