@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from residency.contract import codes
 from residency.contract.schema import CODES
-from residency.records.resources import CODING, CONCEPT, Coding, Concept
+from residency.records.resource_parts import Coding, Concept
+from residency.records.resources import CODING, CONCEPT
 
 NONE: Final = -1
 """There is no code."""
@@ -43,6 +44,7 @@ class Book:
         order = [*preference, *(name for name in PREFERENCE if name not in preference)]
         self._rank = {name: rank for rank, name in enumerate(order)}
         self._numbers: dict[str, int] = {}
+        self._listed: list[str] = []
         self._told: dict[str, tuple[str | None, set[str]]] = {}
 
     def number(self, code: str, description: str | None = None, parents: tuple[str, ...] = ()) -> int:
@@ -69,6 +71,32 @@ class Book:
         for other, text in ranked[1:]:
             self.tell(other, text)
         return self.number(code, display, others)  # never `concept.text`: it may be one patient's
+
+    def about(self, system: str, number: int) -> int:
+        """Give the number of a code that is about another: an allergy to a drug is not the drug.
+
+        Example:
+            >>> book = Book()
+            >>> _ = book.about("FAMILY", book.number("ICD10CM/C50.911", "breast cancer"))
+            >>> book.spellings[-1]
+            'FAMILY/ICD10CM:C50.911'
+        """
+        if number < 0:
+            return number
+        code = self.spelling(number)
+        known = self._told[code][0]
+        description = f"{system.lower()}: {known}" if known else None
+        return self.number(f"{system}/{code.replace('/', ':', 1)}", description)
+
+    def spelling(self, number: int) -> str:
+        """Give the code at a number."""
+        if number >= len(self._listed):
+            self._listed = list(self._numbers)
+        return self._listed[number]
+
+    def find(self, code: str) -> int:
+        """Give the number of a code that was met; else NONE."""
+        return self._numbers.get(code, NONE)
 
     @property
     def spellings(self) -> list[str]:

@@ -13,7 +13,9 @@ from residency.records.clock import Cache, Clock
 from residency.records.concepts import Book, class_reader, concept_reader
 from residency.records.draft import Ints
 from residency.records.references import Keys
+from residency.records.side_tables import SideTables
 
+NOTE_BYTES: Final = 1_000_000
 T = TypeVar("T")
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 REFUSED: Final = frozenset({"entered-in-error", "cancelled", "not-done", "draft", "planned", "preparation"})
@@ -31,9 +33,14 @@ class Desk:
         units: unit as written, to its number.
         dropped: rows left out, by reason.
         spoiled: rows with what cannot be: reason, how many, column, and the first resource.
+        lost: parts of rows that are kept otherwise, by reason.
+        side: rows of tables other than events.
+        note_limit: the longest note that is read, in bytes.
     """
 
-    def __init__(self, site: str, time_zone: str, preference: tuple[str, ...]) -> None:
+    def __init__(
+        self, site: str, time_zone: str, preference: tuple[str, ...], note_limit: int = NOTE_BYTES
+    ) -> None:
         self.site = site
         self.keys = Keys(site)
         self.clock = Clock(time_zone)
@@ -49,6 +56,9 @@ class Desk:
         self.unit_names: dict[str, int] = {}
         self.dropped: Counter[str] = Counter()
         self.spoiled: list[tuple[str, int, str, Any]] = []
+        self.lost: Counter[str] = Counter()
+        self.side = SideTables()
+        self.note_limit = note_limit
 
     def _unit(self, unit: str) -> int:
         return self.unit_names.setdefault(unit, len(self.unit_names))

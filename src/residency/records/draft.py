@@ -36,6 +36,44 @@ DECLARED = pa.schema(
 )
 """Which patients a source describes, and where: file and row."""
 
+LINKS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # study or genome
+        pa.field("key", pa.string(), nullable=False),  # StudyInstanceUID; empty for a genome
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("time", MOMENT),
+        pa.field("available", MOMENT),
+        pa.field("visit_id", pa.int64()),
+    ]
+)
+"""What one feed says of records that another brings: whose they are, when they were known, in which visit."""
+
+SLICES = pa.schema(
+    [
+        pa.field("subject_id", pa.int64(), nullable=False),
+        pa.field("time", MOMENT),
+        pa.field("available", MOMENT),
+        pa.field("visit_id", pa.int64()),
+        pa.field("site", pa.string()),
+        pa.field("study", pa.string()),  # StudyInstanceUID; null where there is none
+        pa.field("series", pa.string(), nullable=False),
+        pa.field("instance", pa.string(), nullable=False),
+        pa.field("modality", pa.string()),
+        pa.field("body_site", pa.string()),
+        pa.field("positions", pa.list_(pa.float64())),  # three numbers a frame; empty where unknown
+        pa.field("orientation", pa.list_(pa.float64())),  # six numbers; empty where unknown
+        pa.field("spacing_mm", pa.list_(pa.float64())),  # slice, row, column; NaN where unknown
+        pa.field("at_detector", pa.bool_()),  # the spacing is that of the detector, not of the patient
+        pa.field("window", pa.list_(pa.float64())),  # centre and width; empty where unknown
+        pa.field("low", pa.float64()),  # the range that values may have
+        pa.field("high", pa.float64()),
+        pa.field("shape", pa.list_(pa.int32())),  # frame, row, column
+        pa.field("dtype", pa.string()),  # numpy's, little-endian
+        pa.field("data", pa.large_binary(), nullable=False),
+    ]
+)
+"""Images as a source gives them, one instance a row: rescaled, MONOCHROME1 turned over, one channel."""
+
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 

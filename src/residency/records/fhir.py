@@ -10,17 +10,25 @@ import pyarrow as pa
 from residency.contract import specs
 from residency.contract.plugins import Dropped, Rows
 from residency.contract.specs import spec
-from residency.records import draft, fhir_events
-from residency.records.desk import Desk
+from residency.records import draft, fhir_circumstances, fhir_events, fhir_reports
+from residency.records.desk import NOTE_BYTES, Desk
 from residency.records.documents import Document, listing, unpacked
 from residency.records.draft import Ints, Piece
 from residency.records.fhir_files import Batch, Spoiled, batches
+from residency.records.fhir_notes import documents
 from residency.records.fhir_people import concept_maps, people
 from residency.records.resources import (
     READ,
+    AllergyIntolerance,
     ConceptMap,
     Condition,
+    Consent,
+    Coverage,
+    DiagnosticReport,
+    DocumentReference,
     Encounter,
+    FamilyMemberHistory,
+    ImagingStudy,
     Medication,
     MedicationAdministration,
     MedicationRequest,
@@ -42,9 +50,16 @@ class FhirMapping(Settings):
     Attributes:
         prefer: names of code systems, the most preferred first; of several codings of a concept the first by
             this order becomes the code, the others its parents. The order of `contract.codes` follows.
+        max_note_bytes: a longer note is left out, and counted.
     """
 
     prefer: tuple[str, ...] = ()
+    max_note_bytes: int = NOTE_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_note_bytes < 1:
+            raise ValueError("max_note_bytes must be 1 or more")
 
 
 _EVENTS: Final[dict[type, Callable[[Any, Desk], list[Piece]]]] = {
@@ -55,6 +70,12 @@ _EVENTS: Final[dict[type, Callable[[Any, Desk], list[Piece]]]] = {
     MedicationAdministration: fhir_events.administrations,
     Medication: fhir_events.medications,
     Encounter: fhir_events.encounters,
+    DiagnosticReport: fhir_reports.reports,
+    ImagingStudy: fhir_reports.studies,
+    AllergyIntolerance: fhir_circumstances.allergies,
+    Coverage: fhir_circumstances.coverages,
+    Consent: fhir_circumstances.consents,
+    FamilyMemberHistory: fhir_circumstances.families,
 }
 
 
@@ -82,7 +103,8 @@ class FhirSource:
         desks: dict[str, Desk] = {}
         for batch in batches(unpacked(documents, PATTERNS, is_safe), settings.site_of):
             if batch.site not in desks:
-                desks[batch.site] = Desk(batch.site, settings.time_zone, settings.prefer)
+                limit = settings.max_note_bytes
+                desks[batch.site] = Desk(batch.site, settings.time_zone, settings.prefer, limit)
             yield from _events(batch, desks[batch.site])
         for desk in desks.values():
             yield Rows("codes", desk.book.batch(), n=0)
@@ -104,6 +126,7 @@ def _events(batch: Batch, desk: Desk) -> Iterator[Rows | Dropped]:
     concept_maps(groups[ConceptMap], desk)
     pieces, subjects = people(groups[Patient], desk)
     pieces += [piece for kind, read in _EVENTS.items() if groups[kind] for piece in read(groups[kind], desk)]
+    documents(groups[DocumentReference], desk)
     bad = batch.spoiled + [_spoiled(batch, *one) for one in desk.spoiled]
     out = {reason: n for reason, n in desk.dropped.items() if n}
     desk.dropped.clear()
@@ -117,7 +140,9 @@ def _events(batch: Batch, desk: Desk) -> Iterator[Rows | Dropped]:
     events = draft.close(pieces, codes=desk.book.spellings, units=list(desk.unit_names), site=desk.site)
     yield Rows("events", draft.one_batch(events), n=kept)
     yield Rows("subjects", _declared(batch, subjects, patients_at, desk.site), n=0)
-    yield from (Dropped(reason, n=n) for reason, n in out.items())
+    yield from desk.side.batches()
+    yield from (Dropped(reason, n=n) for reason, n in (*out.items(), *desk.lost.items()) if n)
+    desk.lost.clear()
     yield from (Dropped(one.reason, one.where, one.n, bad=True) for one in bad)
 
 

@@ -13,7 +13,9 @@ from residency.records import clock, concepts
 from residency.records.concepts import first_code
 from residency.records.desk import Desk
 from residency.records.draft import Floats, Ints, Piece, ints, references
+from residency.records.fhir_genomics import genomes
 from residency.records.references import target
+from residency.records.resource_parts import Period, Quantity
 from residency.records.resources import (
     CONTAINED,
     RESOURCE,
@@ -24,9 +26,7 @@ from residency.records.resources import (
     MedicationAdministration,
     MedicationRequest,
     Observation,
-    Period,
     Procedure,
-    Quantity,
 )
 
 REFUTED: Final = frozenset({"refuted", "entered-in-error"})
@@ -73,6 +73,10 @@ def observations(rs: list[Observation], desk: Desk) -> list[Piece]:
     ok &= desk.drop("Observation: no value", ok & ~has & ~with_part)
     visit = desk.keys.visits([r.encounter for r in rs])
     source = references("Observation", [r.id for r in rs])
+    genomes(
+        rs, desk, ok=np.flatnonzero(ok),
+        columns={"code": code, "subject": subject, "visit": visit, "time": time, "available": known},
+    )  # fmt: skip
     whole = np.flatnonzero(ok & has)
     part = np.flatnonzero(ok[parts.row])
     row = parts.row[part]

@@ -27,6 +27,8 @@ from residency.records.resources import (
 )
 
 ENOUGH: Final = 8_000
+ENOUGH_BYTES: Final = 32 << 20
+"""Notes are long: a batch of them is cut by its size."""
 _REFERRED: Final = frozenset({Patient, Encounter, Medication})
 """What other resources refer to, maybe by what a bundle calls it."""
 _KNOWN: Final = frozenset(NOT_READ) | frozenset(READ) | {"Bundle"}
@@ -43,9 +45,10 @@ class Spoiled:
 
 @dataclass
 class Found:
-    """What stands in a part of a document, from `row` on."""
+    """What stands in a part of a document, from `row` on; `size` is its bytes."""
 
     row: int
+    size: int = 0
     resources: list[Any] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     not_read: int = 0
@@ -87,11 +90,13 @@ class Batch:
         resources: in the order of the files.
         marks: where each run of resources begins: index, document, and row.
         aliases: ids by what a bundle calls its entries, where the two differ.
+        size: bytes of the parts they stood in.
         not_read: resources whose type nobody knows.
         spoiled: malformed resources.
     """
 
     site: str
+    size: int = 0
     resources: list[Any] = field(default_factory=list)
     marks: list[tuple[int, Document, int]] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
@@ -102,6 +107,7 @@ class Batch:
         """Take what stands in a part of a document."""
         self.marks.append((len(self.resources), document, found.row))
         self.resources += found.resources
+        self.size += found.size
         self.aliases |= found.aliases
         self.not_read += found.not_read
         self.spoiled += [
@@ -134,7 +140,7 @@ def batches(documents: Iterator[Document], site_of: Callable[[Document], str]) -
         for found in _found(document):
             batch = batch or Batch(site)
             batch.add(document, found)
-            if len(batch.resources) >= ENOUGH:
+            if len(batch.resources) >= ENOUGH or batch.size >= ENOUGH_BYTES:
                 yield batch
                 batch = None
     if batch is not None:
@@ -186,7 +192,7 @@ def _lines(document: Document, head: bytes, blocks: Iterator[bytes]) -> Iterator
 
 
 def _decoded(document: Document, data: bytes, row: int) -> Found:
-    found = Found(row)
+    found = Found(row, len(data))
     try:
         resources = RESOURCE.decode_lines(data)
     except msgspec.DecodeError:
@@ -211,7 +217,7 @@ def _document(document: Document, head: bytes, blocks: Iterator[bytes]) -> Itera
             raise InputError(
                 "one JSON document of more than 256 MiB", where=document.where(), mend="use NDJSON"
             )
-    found, body = Found(1), b"".join(parts)
+    found, body = Found(1, size), b"".join(parts)
     if _begins_with_line(body):
         yield from _lines(document, body, iter(()))
         return

@@ -11,7 +11,9 @@ from residency.records import clock
 from residency.records.concepts import spelled
 from residency.records.desk import Desk
 from residency.records.draft import Ints, Piece, ints, references
-from residency.records.resources import Coding, ConceptMap, Extension, MapGroup, Patient
+from residency.records.fhir_identifiers import identifiers, language
+from residency.records.resource_parts import Coding, Extension
+from residency.records.resources import ConceptMap, MapGroup, Patient
 
 _US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 _GROUPS: Final = {f"{_US_CORE}race": "RACE", f"{_US_CORE}ethnicity": "ETHNICITY"}
@@ -42,6 +44,7 @@ def people(rs: list[Patient], desk: Desk) -> tuple[list[Piece], Ints]:
         _moment(subject, death, known, source, desk.book.number(codes.DEATH, "death")),
         _facts(rs, subject, source, desk),
     ]
+    identifiers(rs, subject, desk)
     return pieces, everyone
 
 
@@ -59,6 +62,8 @@ def _facts(rs: list[Patient], subject: Ints, source: pa.StringArray, desk: Desk)
         if r.gender:
             rows.append((i, desk.book.number(codes.join("DEMOGRAPHIC", f"SEX={r.gender}")), None))
         rows += [(i, code, None) for code in _groups(r, desk)]
+        if spoken := language(r, desk):
+            rows.append((i, desk.book.number(codes.join("DEMOGRAPHIC", f"LANGUAGE={spoken}")), None))
         home = next((address.postalCode for address in r.address if address.postalCode), None)
         if home:
             rows.append((i, desk.book.number(codes.join("DEMOGRAPHIC", "ZIP"), "postal code"), home))

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from residency.contract.errors import IdentityError, InputError
+from residency.records.draft import Ints
+from residency.records.links import Links, links
 from residency.records.runs import Chunks, Run
 from residency.records.settings import Settings
 from residency.records.shards import Range, Writing, ranges, writing
@@ -18,6 +20,11 @@ from residency.records.units import APART, Reading, Signal, readings
 
 POINTER: Final = "@"
 UNDESCRIBED: Final = "refers to a drug that no file describes"
+STRANGERS: Final = {
+    "slices": "image: of a patient whom no other record knows",
+    "variants": "genome: of a patient whom no other record knows",
+}
+_TABLES: Final = ("events", "observation", "notes", "slices", "variants", "identifiers")
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,10 @@ class Gathering:
     """What all chunks say together.
 
     Attributes:
-        events, observation: their runs.
+        events, observation, notes, slices, variants, identifiers: their runs.
         labels: runs by task.
+        known: every patient of the folder, ascending.
+        links: whose studies and genomes are.
         ranges: patients of each shard.
         writing: how spooled numbers become names and values.
         described: rows of the codes table that the source gave.
@@ -38,7 +47,13 @@ class Gathering:
 
     events: tuple[Run, ...]
     observation: tuple[Run, ...]
+    notes: tuple[Run, ...]
+    slices: tuple[Run, ...]
+    variants: tuple[Run, ...]
+    identifiers: tuple[Run, ...]
     labels: dict[str, tuple[Run, ...]]
+    known: Ints
+    links: Links
     ranges: list[Range]
     writing: Writing
     described: pa.Table | None
@@ -48,9 +63,9 @@ class Gathering:
     counts: Counts
 
     @property
-    def everything(self) -> tuple[Run, ...]:
-        """Runs of all tables that have patients."""
-        return (*self.events, *self.observation, *(run for found in self.labels.values() for run in found))
+    def attached(self) -> tuple[Run, ...]:
+        """Runs of notes, images and variants."""
+        return (*self.notes, *self.slices, *self.variants)
 
     def result(self) -> dict[str, Any]:
         """Small facts for the manifest."""
@@ -89,20 +104,25 @@ def gather(feeds: Sequence[SpooledFeed], settings: Settings) -> Gathering:
     for chunk in pairs:
         for signal, n in chunk:
             if signal is None:
-                counts = _without(counts, n)
+                counts = left_out(counts, UNDESCRIBED, n)
             else:
                 seen[signal] += n
     decided = readings(seen, settings.units)
-    runs = {name: chunks.runs(name) for name in ("events", "observation")}
+    runs = {name: chunks.runs(name) for name in _TABLES}
     labels = {task: chunks.runs(f"labels~{task}") for task in chunks.tasks()}
-    others = [*runs["observation"], *(run for found in labels.values() for run in found)]
-    if not runs["events"]:
-        raise InputError("no event in the input", mend=counts.told())
+    others = [*runs["observation"], *runs["notes"], *(run for found in labels.values() for run in found)]
+    brought = (*runs["slices"], *runs["variants"])
+    if not (runs["events"] or runs["notes"] or brought):
+        raise InputError("nothing to keep in the input", mend=counts.told())
+    known = _subjects((*runs["events"], *others)) if runs["events"] or others else _subjects(brought)
+    for name, reason in STRANGERS.items():
+        counts = left_out(counts, reason, sum(_n_strangers(run, known) for run in runs[name]))
     return Gathering(
-        events=runs["events"],
-        observation=runs["observation"],
+        **runs,
         labels=labels,
-        ranges=ranges(runs["events"], others),
+        known=known,
+        links=links(chunks.each("links")),
+        ranges=ranges(runs["events"], [*others, *brought]),
         writing=writing([[None if s is None else decided[s] for s, _ in c] for c in pairs], chunks.sites()),
         described=described,
         readings=decided,
@@ -110,6 +130,15 @@ def gather(feeds: Sequence[SpooledFeed], settings: Settings) -> Gathering:
         site_names=chunks.sites(),
         counts=counts,
     )
+
+
+def _subjects(runs: Sequence[Run]) -> Ints:
+    return np.unique(np.concatenate([run.subject for run in runs]))
+
+
+def _n_strangers(run: Run, known: Ints) -> int:
+    """Count rows of patients whom no other record knows."""
+    return int(np.diff(run.offset)[~np.isin(run.subject, known)].sum())
 
 
 def _refuse_bad(counts: Counts, most: float) -> None:
@@ -165,8 +194,10 @@ def _signals(chunks: Chunks, targets: dict[str, str]) -> list[list[tuple[Signal 
     ]
 
 
-def _without(counts: Counts, n: int) -> Counts:
-    """Count rows out that turned out to refer to nothing."""
+def left_out(counts: Counts, reason: str, n: int) -> Counts:
+    """Count rows out that were kept at first."""
+    if not n:
+        return counts
     dropped = dict(counts.dropped)
-    dropped[UNDESCRIBED] = dropped.get(UNDESCRIBED, 0) + n
+    dropped[reason] = dropped.get(reason, 0) + n
     return msgspec.structs.replace(counts, kept=counts.kept - n, dropped=dropped)

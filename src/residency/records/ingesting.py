@@ -5,7 +5,7 @@ patients are picked out of the spool, sorted, and written as shards.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from residency.contract.errors import ResidencyError
 from residency.contract.lineage import Manifest, Step
 from residency.contract.lineage import Rows as RowCounts
 from residency.contract.progress import Progress, silent
-from residency.records import metadata, observed, shards
+from residency.records import attachments, metadata, observed, shards
+from residency.records.attachments import split
 from residency.records.feeds import Feed, OpenFeed, common_settings, open_feeds, told
 from residency.records.gathering import Gathering, SpooledFeed, gather
 from residency.records.runs import Chunks
@@ -89,6 +90,8 @@ def _write_tables(step: Step, found: Gathering, common: Settings, progress: Prog
         progress("writing", done, len(found.ranges))
         for folder, make in _tables(found, part, common).items():
             step.shard(part.key, folder, suffix=".parquet", make=partial(_write, make))
+        for folder, piece, make in _attached(found, part):
+            step.shard(piece.key, folder, suffix=".parquet", make=partial(_write, make))
     progress("writing", len(found.ranges), len(found.ranges))
 
 
@@ -115,9 +118,20 @@ def _tables(found: Gathering, part: Range, common: Settings) -> dict[str, Callab
     return tables
 
 
+def _attached(found: Gathering, part: Range) -> Iterator[tuple[str, Range, Callable[[], pa.Table]]]:
+    """Give what makes the tables of notes and variants of a range, in pieces that fit in memory."""
+    for piece in split(found.notes, part, found.known, attachments.NOTE_BYTES):
+        yield schema.NOTES_FOLDER, piece, partial(attachments.notes, found.notes, piece, found.known)
+    for piece in split(found.variants, part, found.known, attachments.VARIANT_ROWS):
+        make = partial(attachments.variants, found.variants, piece, found.known, found.links)
+        yield schema.VARIANTS_FOLDER, piece, make
+
+
 def _write_metadata(step: Step, found: Gathering, common: Settings) -> None:
     step.file(schema.CODES_FILE, make=lambda path: shards.write(metadata.codes_table(found), path))
     step.file(
         schema.SUBJECTS_FILE, make=lambda path: shards.write(metadata.subjects_table(found, common), path)
     )
+    if found.identifiers:
+        step.file(schema.IDENTIFIERS_FILE, make=lambda path: metadata.write_identifiers(found, path))
     step.file(schema.DATASET_FILE, make=lambda path: metadata.write_dataset(found, common, path))

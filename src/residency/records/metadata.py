@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from meds.schema import DatasetMetadataSchema
 
 from residency import __version__
 from residency.contract import codes, schema
 from residency.contract.identifiers import bucket_of
 from residency.records.gathering import POINTER, Gathering
-from residency.records.settings import DEFAULT_SITE, Settings
+from residency.records.settings import Settings
 from residency.records.units import APART
 
 MEDS_VERSION: Final = "0.4"
@@ -61,14 +61,14 @@ def _told(found: Gathering) -> dict[str, tuple[str | None, set[str]]]:
 
 
 def subjects_table(found: Gathering, settings: Settings) -> pa.Table:
-    """Give every patient's site (of most of their events) and split bucket."""
-    everyone = np.unique(np.concatenate([run.subject for run in found.everything]))
+    """Give every patient's site (of most of their events, or of what else there is) and split bucket."""
+    everyone = found.known
     frame = pl.DataFrame({"subject_id": everyone}).join(_sites(found), on="subject_id", how="left")
     table = pa.table(
         {
             "subject_id": pa.array(everyone),
             "site": frame.sort("subject_id")["site"]
-            .fill_null(settings.site or DEFAULT_SITE)
+            .fill_null(settings.default_site)
             .to_arrow()
             .cast(pa.string()),
             "split_bucket": pa.array(
@@ -80,24 +80,32 @@ def subjects_table(found: Gathering, settings: Settings) -> pa.Table:
 
 
 def _sites(found: Gathering) -> pl.DataFrame:
-    counted = pl.concat([run.sites() for run in found.events])
-    names = pl.concat(
-        [
-            pl.DataFrame(
-                {"chunk": number, "site": range(len(names)), "name": names},
-                schema_overrides={"chunk": pl.Int64, "site": pl.Int64, "name": pl.String},
-            )
-            for number, names in enumerate(found.site_names)
-        ]
-    )
+    counted = [
+        run.sites(found.site_names[run.chunk]).with_columns(rank=pl.lit(rank))
+        for rank, runs in enumerate((found.events, found.attached))
+        for run in runs
+    ]
     return (
-        counted.join(names, on=["chunk", "site"])
-        .group_by("subject_id", "name")
+        pl.concat(counted)
+        .group_by("subject_id", "rank", "name")
         .agg(pl.col("n").sum())
-        .sort("subject_id", -pl.col("n"), "name")
+        .sort("subject_id", "rank", -pl.col("n"), "name")
         .group_by("subject_id", maintain_order=True)
         .agg(site=pl.col("name").first())
     )
+
+
+def write_identifiers(found: Gathering, path: Path) -> int:
+    """Write who patients are, range by range, each thing once."""
+    n = 0
+    with pq.ParquetWriter(path, schema.IDENTIFIERS, compression="zstd") as writer:
+        for part in found.ranges:
+            rows = [run.between(part.low, part.high) for run in found.identifiers]
+            frame = pl.DataFrame(pl.from_arrow(pa.concat_tables(rows)))
+            frame = frame.filter(pl.col("subject_id").is_in(found.known)).unique().sort(pl.all())
+            writer.write_table(frame.to_arrow().cast(schema.IDENTIFIERS))
+            n += frame.height
+    return n
 
 
 def write_dataset(found: Gathering, settings: Settings, path: Path) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 from residency.contract.identifiers import subject_id_of, visit_id_of
 from residency.records.clock import Cache
 from residency.records.draft import Ints, ints
-from residency.records.resources import Reference
+from residency.records.resource_parts import Reference
 
 NOBODY: Final = -1
 """The reference is absent, or points at something else."""

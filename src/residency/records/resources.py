@@ -9,45 +9,23 @@ from typing import Any, Final, Union, get_args
 import msgspec
 from msgspec import Raw, Struct
 
+from residency.records.resource_parts import (
+    NOTHING,
+    Address,
+    Attachment,
+    Coding,
+    Communication,
+    Concept,
+    Contact,
+    ContactPoint,
+    Extension,
+    HumanName,
+    Identifier,
+    Period,
+    Quantity,
+    Reference,
+)
 from residency.records.resource_types import NOT_READ
-
-NOTHING: Final = Raw(b"")
-
-
-class Period(Struct, gc=False):
-    """A time from and to."""
-
-    start: str | None = None
-    end: str | None = None
-
-
-class Quantity(Struct, gc=False):
-    """A number with a unit; `code` is UCUM where the sender says so."""
-
-    value: float | None = None
-    unit: str | None = None
-    code: str | None = None
-
-
-class Coding(Struct, gc=False):
-    """A code of a system."""
-
-    system: str | None = None
-    code: str | None = None
-    display: str | None = None
-
-
-class Concept(Struct, gc=False):
-    """A CodeableConcept."""
-
-    coding: list[Coding] = []
-    text: str | None = None
-
-
-class Reference(Struct, gc=False):
-    """A reference to another resource."""
-
-    reference: str | None = None
 
 
 class Component(Struct, gc=False):
@@ -159,22 +137,8 @@ class Encounter(Struct, tag_field="resourceType", tag=True, gc=False, rename={"c
     period: Period | None = None
 
 
-class Extension(Struct, gc=False):
-    """An extension; the US Core race and ethnicity are extensions of extensions."""
-
-    url: str = ""
-    valueCoding: Coding | None = None  # noqa: N815
-    extension: "list[Extension]" = []
-
-
-class Address(Struct, gc=False):
-    """Where a patient lives; nothing but the ZIP code is read."""
-
-    postalCode: str | None = None  # noqa: N815
-
-
 class Patient(Struct, tag_field="resourceType", tag=True, gc=False):
-    """A patient, without names."""
+    """A patient; who it is stays raw until `fhir_identifiers` looks."""
 
     id: str = ""
     birthDate: str | None = None  # noqa: N815
@@ -183,6 +147,130 @@ class Patient(Struct, tag_field="resourceType", tag=True, gc=False):
     deceasedBoolean: bool | None = None  # noqa: N815
     extension: list[Extension] = []
     address: list[Address] = []
+    name: Raw = NOTHING
+    telecom: Raw = NOTHING
+    identifier: Raw = NOTHING
+    contact: Raw = NOTHING
+    communication: Raw = NOTHING
+
+
+class Content(Struct, gc=False):
+    """What a document reference points at."""
+
+    attachment: Attachment = Attachment()
+
+
+class Circumstances(Struct, frozen=True, gc=False):
+    """When and in which visit a document came about."""
+
+    encounter: list[Reference] = []
+    period: Period | None = None
+
+
+class DocumentReference(Struct, tag_field="resourceType", tag=True, gc=False):
+    """A note."""
+
+    id: str = ""
+    status: str = ""
+    docStatus: str = ""  # noqa: N815
+    type: Raw = NOTHING
+    subject: Reference | None = None
+    date: str | None = None
+    extension: list[Extension] = []
+    content: list[Content] = []
+    context: Circumstances = Circumstances()
+
+
+class DiagnosticReport(Struct, tag_field="resourceType", tag=True, gc=False):
+    """A report of an examination, with what it says as text."""
+
+    id: str = ""
+    status: str = ""
+    category: list[Concept] = []
+    code: Raw = NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
+    effectiveDateTime: str | None = None  # noqa: N815
+    effectivePeriod: Period | None = None  # noqa: N815
+    issued: str | None = None
+    conclusion: str | None = None
+    presentedForm: list[Attachment] = []  # noqa: N815
+
+
+class ImagingSeries(Struct, gc=False):
+    """A series of an imaging study."""
+
+    modality: Coding | None = None
+
+
+class ImagingStudy(Struct, tag_field="resourceType", tag=True, gc=False):
+    """An examination by images."""
+
+    id: str = ""
+    status: str = ""
+    identifier: list[Identifier] = []
+    modality: list[Coding] = []
+    procedureCode: list[Concept] = []  # noqa: N815
+    subject: Reference | None = None
+    encounter: Reference | None = None
+    started: str | None = None
+    series: list[ImagingSeries] = []
+
+
+class AllergyIntolerance(Struct, tag_field="resourceType", tag=True, gc=False):
+    """What a patient does not tolerate."""
+
+    id: str = ""
+    verificationStatus: Raw = NOTHING  # noqa: N815
+    code: Raw = NOTHING
+    patient: Reference | None = None
+    encounter: Reference | None = None
+    onsetDateTime: str | None = None  # noqa: N815
+    recordedDate: str | None = None  # noqa: N815
+
+
+class Coverage(Struct, tag_field="resourceType", tag=True, gc=False):
+    """Who pays."""
+
+    id: str = ""
+    status: str = ""
+    type: Raw = NOTHING
+    beneficiary: Reference | None = None
+    period: Period | None = None
+
+
+class Provision(Struct, gc=False):
+    """What a consent says: permit or deny."""
+
+    type: str | None = None
+
+
+class Consent(Struct, tag_field="resourceType", tag=True, gc=False):
+    """What a patient agreed to, or did not."""
+
+    id: str = ""
+    status: str = ""
+    scope: Raw = NOTHING
+    patient: Reference | None = None
+    dateTime: str | None = None  # noqa: N815
+    provision: Provision | None = None
+
+
+class FamilyCondition(Struct, gc=False):
+    """A condition of a relative."""
+
+    code: Raw = NOTHING
+
+
+class FamilyMemberHistory(Struct, tag_field="resourceType", tag=True, gc=False):
+    """Conditions of one relative: never the patient's own."""
+
+    id: str = ""
+    status: str = ""
+    patient: Reference | None = None
+    date: str | None = None
+    relationship: Raw = NOTHING
+    condition: list[FamilyCondition] = []
 
 
 class MapTarget(Struct, gc=False):
@@ -235,6 +323,13 @@ Clinical = (
     | Procedure
     | Medication
     | ConceptMap
+    | DocumentReference
+    | DiagnosticReport
+    | ImagingStudy
+    | AllergyIntolerance
+    | Coverage
+    | Consent
+    | FamilyMemberHistory
 )
 READ: Final = tuple(kind.__name__ for kind in get_args(Clinical))
 
@@ -279,4 +374,9 @@ HEAD: Final = msgspec.json.Decoder(Head)
 RAW_BUNDLE: Final = msgspec.json.Decoder(RawBundle)
 CONCEPT: Final = msgspec.json.Decoder(Concept)
 CODING: Final = msgspec.json.Decoder(Coding | list[Concept])
+NAMES: Final = msgspec.json.Decoder(list[HumanName])
+TELECOM: Final = msgspec.json.Decoder(list[ContactPoint])
+IDENTIFIERS: Final = msgspec.json.Decoder(list[Identifier])
+CONTACTS: Final = msgspec.json.Decoder(list[Contact])
+LANGUAGES: Final = msgspec.json.Decoder(list[Communication])
 CONTAINED: Final = msgspec.json.Decoder(list[Raw])

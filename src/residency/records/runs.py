@@ -27,19 +27,23 @@ class Run:
         chunk: the chunk it belongs to.
         subject: patients in it, ascending.
         offset: first row of each, and the number of rows at the end.
+        weight: how heavy each one's rows are: bytes of notes, else their number.
     """
 
     path: Path
     chunk: int
     subject: Ints
     offset: Ints
+    weight: Ints
 
     @classmethod
     def open(cls, path: Path, chunk: int) -> "Run":
         """Open a run that was written whole."""
         patients = _read(path.with_suffix(".patients"))
         n = patients.column("n").to_numpy()
-        return cls(path, chunk, patients.column("subject_id").to_numpy(), np.concatenate([[0], np.cumsum(n)]))
+        offset = np.concatenate([[0], np.cumsum(n)])
+        subject, weight = (patients.column(name).to_numpy() for name in ("subject_id", "weight"))
+        return cls(path, chunk, subject, offset, weight)
 
     def between(self, low: int, high: int) -> pa.Table:
         """Give the rows of patients from `low` to `high`, both included."""
@@ -53,15 +57,17 @@ class Run:
             table = pa.Table.from_batches([reader.get_batch(i) for i in range(first, last + 1)])
         return table.slice(start - first * BATCH_ROWS, stop - start)
 
-    def sites(self) -> pl.DataFrame:
-        """Give how many rows each patient has at each site of the chunk."""
+    def sites(self, names: list[str]) -> pl.DataFrame:
+        """Give how many rows each patient has at each site, by name.
+
+        Args:
+            names: of the chunk's sites, for tables that hold their numbers.
+        """
         frame = pl.DataFrame(pl.from_arrow(_read(self.path.with_suffix(".sites"))))
-        return frame.select(
-            "subject_id",
-            pl.col("site").cast(pl.Int64),
-            pl.col("n").cast(pl.Int64),
-            chunk=pl.lit(self.chunk, pl.Int64),
-        )
+        name = pl.col("site")
+        if frame.schema["site"].is_integer():
+            name = name.replace_strict(dict(enumerate(names)), return_dtype=pl.String)
+        return frame.select("subject_id", pl.col("n").cast(pl.Int64), name=name)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -99,10 +99,16 @@ def writing(pairs: Sequence[Sequence[Reading | None]], sites: Sequence[Sequence[
 def events(runs: Sequence[Run], part: Range, how: Writing) -> pl.DataFrame:
     """Gather the events of a range of patients, in the contract's order, with codes as numbers still."""
     found = [_numbers(run.between(part.low, part.high), run.chunk, how) for run in runs]
+    found = found or [pl.DataFrame(schema=_NUMBERED)]
     frame = pl.concat([one for one in found if one.height] or found[:1])
     return _once(_in_order(frame.filter(pl.col("code") >= 0)), how)
 
 
+_NUMBERED: Final[dict[str, Any]] = {
+    "subject_id": pl.Int64, "time": pl.Datetime("us"), "code": pl.Int32, "numeric_value": pl.Float32,
+    "text_value": pl.String, "unit": pl.Int32, "available": pl.Datetime("us"), "visit_id": pl.Int64,
+    "site": pl.Int32, "source": pl.String,
+}  # fmt: skip
 _REST: Final = ("numeric_value", "text_value", "unit", "visit_id", "site", "source")
 
 
@@ -181,7 +187,10 @@ def events_table(frame: pl.DataFrame, how: Writing) -> pa.Table:
     return schema.check(pa.table(columns), schema.EVENTS)
 
 
-_NAMED: Final = ["code", "unit", "site", "era", "text_value"]
+_NAMED: Final = [
+    "code", "unit", "site", "era", "text_value", "kind", "modality", "body_site", "assembly", "chromosome",
+    "genotype", "gene",
+]  # fmt: skip
 
 
 def write(table: pa.Table, path: Path) -> int:

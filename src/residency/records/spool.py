@@ -15,13 +15,16 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from residency.contract.errors import SchemaError
 from residency.contract.plugins import Dropped, Rows
-from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION
-from residency.records.draft import DECLARED, Ints
+from residency.contract.schema import CODES, EVENTS, IDENTIFIERS, LABELS, NOTES, OBSERVATION, VARIANTS
+from residency.records.draft import DECLARED, LINKS, SLICES, Ints
+from residency.records.frames import FrameWriter, Place
 
 RUN_EVENTS: Final = 1_000_000
+RUN_BYTES: Final = 64 << 20
 BATCH_ROWS: Final = 1 << 16
 NO_VALUE: Final = "\x00"
 """The unit of a row without a number, where a number without a unit has none."""
@@ -89,6 +92,9 @@ class Spool:
         self._events: list[pa.RecordBatch] = []
         self._n_events = self._n_runs = 0
         self._others: dict[str, list[pa.RecordBatch]] = {}
+        self._runs: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+        self._frames = FrameWriter(folder)
 
     def add(self, item: Rows | Dropped) -> None:
         """Take what a source gives."""
@@ -99,13 +105,36 @@ class Spool:
         if not item.batch.num_rows:
             return
         if item.table != "events":
-            name = f"labels~{item.task}" if item.table == "labels" else item.table
-            self._others.setdefault(name, []).append(_fit(item.batch, _SCHEMAS[item.table], item.table))
+            self._add_other(item)
             return
         self._events.append(item.batch)
         self._n_events += item.batch.num_rows
         if self._n_events >= RUN_EVENTS:
             self._flush()
+
+    def _add_other(self, item: Rows) -> None:
+        name = f"labels~{item.task}" if item.table == "labels" else item.table
+        batch = _fit(item.batch, _SCHEMAS[item.table], item.table)
+        if item.table == "slices":
+            batch = self._without_frames(batch)
+        self._others.setdefault(name, []).append(batch)
+        self._bytes[name] += batch.nbytes
+        if self._bytes[name] >= RUN_BYTES and name not in _SMALL:
+            self._flush_other(name)
+
+    def _without_frames(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Write frames to a file of their own, and say where each lies."""
+        places = [self._frames.add(data) for data in batch.column("data")]
+        where = pa.StructArray.from_arrays(
+            [pa.array(column, pa.int64()) for column in zip(*places, strict=True)], names=Place._fields
+        )
+        return batch.drop_columns(["data"]).append_column("place", where)
+
+    def _flush_other(self, name: str) -> None:
+        table = pa.Table.from_batches(self._others.pop(name))
+        write_run(self._folder / f"{name}-{self._runs[name]:05}", table)
+        self._runs[name] += 1
+        self._bytes[name] = 0
 
     def _drop(self, item: Dropped) -> None:
         self._dropped[item.reason] += item.n
@@ -172,12 +201,11 @@ class Spool:
     def close(self) -> None:
         """Write what is left, and what was counted."""
         self._flush()
-        for name, batches in self._others.items():
-            table = pa.Table.from_batches(batches)
-            if name in ("codes", "subjects"):
-                _write_table(self._folder / f"{name}.arrow", table)
+        for name in list(self._others):
+            if name in _SMALL:
+                _write_table(self._folder / f"{name}.arrow", pa.Table.from_batches(self._others.pop(name)))
             else:
-                write_run(self._folder / f"{name}-00000", table)
+                self._flush_other(name)
         codes, units, sites = (list(names.numbers) for names in (self._codes, self._units, self._sites))
         pairs = sorted(self._pairs.items(), key=lambda item: item[1])
         _write_table(
@@ -195,7 +223,19 @@ class Spool:
         (self._folder / "counts.json").write_bytes(msgspec.json.encode(self._counts))
 
 
-_SCHEMAS: Final = {"labels": LABELS, "observation": OBSERVATION, "codes": CODES, "subjects": DECLARED}
+_SCHEMAS: Final = {
+    "labels": LABELS,
+    "observation": OBSERVATION,
+    "codes": CODES,
+    "subjects": DECLARED,
+    "notes": NOTES,
+    "slices": SLICES,
+    "variants": VARIANTS,
+    "identifiers": IDENTIFIERS,
+    "links": LINKS,
+}
+_SMALL: Final = ("codes", "subjects", "links")
+"""Tables that are looked at whole."""
 
 
 def _fit(batch: pa.RecordBatch, schema: pa.Schema, name: str) -> pa.RecordBatch:
@@ -212,15 +252,25 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 
 def write_run(stem: Path, table: pa.Table) -> None:
-    """Write rows sorted by patient, and beside them how many each patient has, and at which sites."""
+    """Write rows sorted by patient, and beside them how many each patient has, how heavy, at which sites."""
     subject = table.column("subject_id").to_numpy()
     order = np.argsort(subject, kind="stable")
     table = table.take(order).combine_chunks()
     found, n = np.unique(subject[order], return_counts=True)
     _write_table(stem.with_name(f"{stem.name}.run"), table)
-    _write_table(stem.with_name(f"{stem.name}.patients"), pa.table({"subject_id": found, "n": n}))
+    weight = _weights(table, np.repeat(np.arange(len(found)), n), n)
+    patients = pa.table({"subject_id": found, "n": n, "weight": weight})
+    _write_table(stem.with_name(f"{stem.name}.patients"), patients)
     if "site" in table.column_names:
         _write_table(stem.with_name(f"{stem.name}.sites"), _at_sites(table))
+
+
+def _weights(table: pa.Table, at: Ints, n: Ints) -> Ints:
+    """Weigh each patient's rows: notes by their bytes, all else by its number."""
+    if "kind" not in table.column_names or "text" not in table.column_names:
+        return n.astype(np.int64)
+    size = pc.fill_null(pc.binary_length(table.column("text")), 0).to_numpy()
+    return np.bincount(at, weights=size, minlength=len(n)).astype(np.int64)
 
 
 def _at_sites(table: pa.Table) -> pa.Table:
