@@ -1,5 +1,6 @@
 """In: a person and their chance. Out: all that is known of them, and their coded chart as FHIR resources."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from residency.simulation.resources import (
     Quantity,
     Resource,
     concept,
+    dosage,
     raw,
     reference,
 )
@@ -193,15 +195,15 @@ def _observations(desk: Desk, measured: Measured) -> Iterator[Observation]:
             of.code = parts.pressure
             of.component = [_component(parts, systolic, number), _component(parts, diastolic, low)]
         else:
-            of.value_quantity = _quantity(parts, lab, number)
+            of.value_quantity = quantity(parts, lab, number)
         yield of
 
 
 def _component(parts: Written, lab: int, number: float) -> Component:
-    return Component(parts.labs[lab], _quantity(parts, lab, number))
+    return Component(parts.labs[lab], quantity(parts, lab, number))
 
 
-def _quantity(parts: Written, lab: int, number: float) -> Quantity:
+def quantity(parts: Written, lab: int, number: float) -> Quantity:
     """Round as the site's laboratory does, never down to nothing."""
     digits = parts.digits[lab]
     value = max(round(number, digits), 10.0**-digits)
@@ -226,9 +228,11 @@ def _drugs(desk: Desk, treated: Treated) -> Iterator[Resource]:
     parts, drugs, day = desk.parts, hospital().drug, desk.contacts.day
     contact, which = treated.ordered.T
     rows = zip(which.tolist(), desk.visit(contact), desk.times(day[contact] + 5 * MINUTE), strict=True)
+    doses = treated.dose_mg.tolist()
     for i, (drug, visit, time) in enumerate(rows):
-        code = parts.drugs[drug]
-        yield MedicationRequest(f"{desk.id}-m{i}", "active", "order", code, desk.subject, visit, time)
+        code, amount = parts.drugs[drug], doses[i]
+        daily = None if math.isnan(amount) else dosage(Quantity(amount, "mg", "mg"))
+        yield MedicationRequest(f"{desk.id}-m{i}", "active", "order", code, desk.subject, visit, time, daily)
     contact, which = treated.given.T
     rows = zip(which.tolist(), desk.visit(contact), desk.times(day[contact] + 90 * MINUTE), strict=True)
     for i, (drug, visit, time) in enumerate(rows):

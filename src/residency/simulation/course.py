@@ -1,13 +1,16 @@
-"""In: people and rates. Out: when each disease began and was found, and when they died, to the instant."""
+"""In: people and rates. Out: when each disease began and was found, what struck them, and when they died."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from residency.simulation.intensities import Effects, Intensities, effects, intensities
+from residency.simulation.medicine import hospital
 from residency.simulation.people import People
 from residency.simulation.spec import BEFORE_YEARS, YEAR_DAYS, HospitalSpec
+
+_LEAD_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -16,55 +19,130 @@ class Course:
 
     Attributes:
         onset: of each disease; negative where it began before entry.
-        diagnosis: of each disease.
+        diagnosis: of each disease; of an acute one, when it is recognised.
+        potential: when each happening would come under each arm of the treatment that changes it; the same
+            twice where none does. Diseases, death and clocks are the same in both.
+        asked: day on which each treatment was decided on.
+        taken: arm, 1 for the drug; -1 where it was not decided on.
+        fatal: when a strike that kills was recognised.
         death: of the patient.
         until: the last day that is seen: death, moving away, or the end of the records.
     """
 
     onset: Float64[np.ndarray, "patient disease"]
     diagnosis: Float64[np.ndarray, "patient disease"]
+    potential: Float64[np.ndarray, "patient happening 2"]
+    asked: Float64[np.ndarray, "patient treatment"]
+    taken: Int64[np.ndarray, "patient treatment"]
+    fatal: Float64[np.ndarray, " patient"]
     death: Float64[np.ndarray, " patient"]
     until: Float64[np.ndarray, " patient"]
+
+    @property
+    def event(self) -> Float64[np.ndarray, "patient happening"]:
+        """When each happening came, under the arm that was taken."""
+        return _factual(self.potential, self.taken)
 
 
 @dataclass
 class _Clocks:
-    """What is left on each clock, and the day at which it rang: onsets, then diagnoses, then death."""
+    """What is left on each clock, and the day at which it rang.
+
+    The order: onsets, diagnoses, happenings without and with the drug, fatal strikes, death.
+    """
 
     left: Float64[np.ndarray, "patient clock"]
     rang: Float64[np.ndarray, "patient clock"]
+    asked: Float64[np.ndarray, "patient treatment"]
+    taken: Int64[np.ndarray, "patient treatment"]
 
-    def has(self, n: int) -> Bool[np.ndarray, "patient disease"]:
-        """Say which of the first `n` clocks have rung."""
-        has: np.ndarray = np.isfinite(self.rang[:, :n])
+    @property
+    def has(self) -> Bool[np.ndarray, "patient chronic"]:
+        """Say which chronic diseases have begun."""
+        has: np.ndarray = np.isfinite(self.rang[:, : _sizes()[0]])
         return has
+
+    @property
+    def found(self) -> Bool[np.ndarray, "patient chronic"]:
+        """Say which chronic diseases are diagnosed."""
+        k = _sizes()[0]
+        found: np.ndarray = np.isfinite(self.rang[:, k : 2 * k])
+        return found
+
+    @property
+    def potential(self) -> Float64[np.ndarray, "patient happening 2"]:
+        """Give the days of the happenings in each arm."""
+        k, h = _sizes()
+        return np.stack([self.rang[:, 2 * k : 2 * k + h], self.rang[:, 2 * k + h : 2 * k + 2 * h]], axis=2)
+
+    @property
+    def known(self) -> Bool[np.ndarray, "patient disease"]:
+        """Say which diseases are on record."""
+        acute = len(hospital().disease) - _sizes()[0]
+        struck = np.isfinite(_factual(self.potential, self.taken)[:, :acute])
+        return np.concatenate([self.found, struck], axis=1)
+
+
+def _sizes() -> tuple[int, int]:
+    return len(effects().death), len(effects().of)
+
+
+def _factual(
+    potential: Float64[np.ndarray, "patient happening 2"], taken: Int64[np.ndarray, "patient treatment"]
+) -> Float64[np.ndarray, "patient happening"]:
+    never = np.zeros(len(taken), bool)
+    arm = np.stack([taken[:, t] == 1 if t >= 0 else never for t in effects().treatment], axis=1)
+    return np.where(arm, potential[..., 1], potential[..., 0])
 
 
 def course(people: People, spec: HospitalSpec) -> Course:
     """Follow people from years before entry to the end of the records.
 
     Each change has one clock, a unit exponential that runs at the change's rate; within a year the rates are
-    constant between changes, so the times are exact.
+    constant between changes, so the times are exact. A happening has one exponential for both arms.
     """
-    rates = intensities(people, -BEFORE_YEARS, spec.days // YEAR_DAYS)
+    rates = intensities(people, -BEFORE_YEARS, spec.days // YEAR_DAYS, spec.variant)
     ratio = effects()
-    n = len(ratio.death)
-    clocks = _Clocks(people.clocks.copy(), np.full_like(people.clocks, np.inf))
+    k, h = _sizes()
+    left = np.concatenate([people.clocks[:, : 2 * k + h], people.clocks[:, 2 * k :]], axis=1)
+    asked = np.full(people.lot.shape, np.inf)
+    clocks = _Clocks(left, np.full_like(left, np.inf), asked, np.full(asked.shape, -1))
     for year in range(rates.onset.shape[1]):
-        _live_a_year(clocks, rates, ratio, year)
+        _live_a_year(clocks, people, rates, ratio, year)
+    return _told(clocks, people, spec)
+
+
+def _told(clocks: _Clocks, people: People, spec: HospitalSpec) -> Course:
+    k, h = _sizes()
+    names = [one.lead_hours for one in hospital().disease[k:]]
+    strikes = clocks.rang[:, 2 * k + 2 * h : -1]
+    event = np.minimum(_factual(clocks.potential, clocks.taken)[:, : len(names)], strikes)
+    lead = np.array(names) / 24 * np.exp(_LEAD_SPREAD * people.lead[:, k:])
+    onset = np.concatenate([clocks.rang[:, :k], event - lead], axis=1)
+    diagnosis = np.concatenate([clocks.rang[:, k : 2 * k], event], axis=1)
     death = clocks.rang[:, -1]
-    return Course(clocks.rang[:, :n], clocks.rang[:, n:-1], death, np.minimum(death, people.stay_days))
+    until = np.minimum(death, people.stay_days)
+    if spec.variant == "informative_missingness":
+        until = np.minimum(until, _leaves(onset[:, :k], people))
+    fatal = strikes.min(axis=1)
+    return Course(onset, diagnosis, clocks.potential, clocks.asked, clocks.taken, fatal, death, until)
 
 
-def _live_a_year(clocks: _Clocks, rates: Intensities, ratio: Effects, year: int) -> None:
+def _leaves(onset: Float64[np.ndarray, "patient chronic"], people: People) -> Float64[np.ndarray, " patient"]:
+    """Say when the hidden ill go elsewhere: some do, months after the first onset since entry."""
+    first = np.where(onset > 0, onset, np.inf).min(axis=1)
+    return np.where(people.growth > 0.3, first + 1000 * people.delay, np.inf)
+
+
+def _live_a_year(clocks: _Clocks, people: People, rates: Intensities, ratio: Effects, year: int) -> None:
     start = float((year + rates.first_year) * YEAR_DAYS)
     day = np.full(len(clocks.left), start)
     end = start + YEAR_DAYS
+    rows = np.arange(len(day))
     while (day < end).any():
-        speed = _speeds(clocks, rates, ratio, year)
+        speed = _speeds(clocks, people, rates, ratio, year)
         wait = np.divide(clocks.left, speed, out=np.full_like(clocks.left, np.inf), where=speed > 0)
         which = wait.argmin(axis=1)
-        rows = np.arange(len(day))
         soonest = wait[rows, which]
         pause = np.minimum(soonest, end - day)
         clocks.left -= speed * pause[:, None]
@@ -72,28 +150,76 @@ def _live_a_year(clocks: _Clocks, rates: Intensities, ratio: Effects, year: int)
         clocks.rang[rows[rings], which[rings]] = (day + pause)[rings]
         clocks.left[rows[rings], which[rings]] = 0.0
         day = np.where(rings, day + pause, end)
+        _decide(clocks, people, rates.propensity[:, year], day)
+        _kill(clocks, people)
+
+
+def _decide(
+    clocks: _Clocks,
+    people: People,
+    propensity: Float64[np.ndarray, "patient treatment"],
+    day: Float64[np.ndarray, " patient"],
+) -> None:
+    """Decide on a treatment at the moment at which its disease gets on record."""
+    known = clocks.known[:, _asks()]
+    now = known & ~np.isfinite(clocks.asked)
+    clocks.asked[now] = np.broadcast_to(day[:, None], now.shape)[now]
+    clocks.taken[now] = (people.lot < propensity)[now]
+
+
+def _asks() -> list[int]:
+    names = [one.name for one in hospital().disease]
+    return [names.index(one.of) for one in hospital().treatment]
+
+
+def _kill(clocks: _Clocks, people: People) -> None:
+    """Let death follow a fatal strike; nothing else happens in between."""
+    k, h = _sizes()
+    struck = clocks.rang[:, 2 * k + 2 * h : -1].min(axis=1)
+    clocks.rang[:, -1] = np.minimum(clocks.rang[:, -1], struck + people.delay)
 
 
 def _speeds(
-    clocks: _Clocks, rates: Intensities, ratio: Effects, year: int
+    clocks: _Clocks, people: People, rates: Intensities, ratio: Effects, year: int
 ) -> Float64[np.ndarray, "patient clock"]:
-    n = len(ratio.death)
-    has = clocks.has(n)
-    found = np.isfinite(clocks.rang[:, n:-1])
+    has, found = clocks.has, clocks.found
     alive = ~np.isfinite(clocks.rang[:, -1:])
-    onset = rates.onset[:, year] * _product(has, ratio.onset) * ~has
+    onset = rates.onset[:, year] * np.exp(_sum(has, ratio.onset)) * ~has
     diagnosis = ratio.diagnosis * (has & ~found)
-    death = rates.death[:, year, None] * _product(has, ratio.death[:, None])
-    speed: np.ndarray = np.concatenate([onset, diagnosis, death], axis=1) * alive
+    all_strikes = rates.happening[:, year] * _strikes(clocks, people, ratio)
+    waiting = ~np.isfinite(clocks.potential)
+    survived = (all_strikes * (1 - ratio.fatal))[:, :, None] * _arm(clocks, rates, ratio) * waiting
+    fatal = all_strikes * ratio.fatal * (year + rates.first_year >= 0)
+    acute = clocks.left.shape[1] - 1 - 2 * has.shape[1] - 2 * waiting.shape[1]
+    death = rates.death[:, year, None] * np.exp(_sum(has, ratio.death[:, None]))
+    parts = [onset, diagnosis, survived[..., 0], survived[..., 1], fatal[:, :acute], death]
+    speed: np.ndarray = np.concatenate(parts, axis=1) * alive
     return speed
 
 
-def _product(
-    has: Bool[np.ndarray, "patient disease"], ratio: Float64[np.ndarray, "disease to"]
+def _strikes(clocks: _Clocks, people: People, ratio: Effects) -> Float64[np.ndarray, "patient happening"]:
+    """Give the factor on each happening's rate, treatment apart; 0 before the disease that it must follow."""
+    has, known = clocks.has, clocks.known
+    begun = np.concatenate([has, known[:, has.shape[1] :]], axis=1)
+    power = _sum(has, ratio.happening) + _sum(clocks.found, ratio.known)
+    power += (begun * np.log(people.pace)) @ ratio.pace
+    always = np.ones(len(known), bool)
+    able = np.stack([known[:, of] if of >= 0 else always for of in ratio.of], axis=1)
+    result: np.ndarray = np.exp(power) * able
+    return result
+
+
+def _arm(clocks: _Clocks, rates: Intensities, ratio: Effects) -> Float64[np.ndarray, "patient happening 2"]:
+    """Give the factor of each arm: 1 until the treatment is decided on."""
+    never = np.zeros(len(clocks.taken), bool)
+    asked = np.stack([clocks.taken[:, t] >= 0 if t >= 0 else never for t in ratio.treatment], axis=1)
+    result: np.ndarray = np.exp(rates.arm * asked[:, :, None])
+    return result
+
+
+def _sum(
+    has: Bool[np.ndarray, "patient chronic"], ratio: Float64[np.ndarray, "chronic to"]
 ) -> Float64[np.ndarray, "patient to"]:
-    """Multiply the factors of the diseases that each patient has."""
-    total = np.zeros((len(has), ratio.shape[1]))
-    for one in range(has.shape[1]):
-        total += has[:, one, None] * ratio[one]
-    result: np.ndarray = np.exp(total)
+    """Add up the logarithms of what each patient has."""
+    result: np.ndarray = has.astype(np.float64) @ ratio
     return result

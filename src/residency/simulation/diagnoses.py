@@ -14,6 +14,7 @@ _YEAR: Final = 365.25
 _ADULT: Final = 30.0
 _AGAIN: Final = 0.12
 _AGAIN_DISEASE: Final = (0.5, 0.4, 0.35)
+_ACUTE_DAYS: Final = 14.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def diagnose(person: Person, contacts: Contacts, rng: np.random.Generator) -> Di
     parts = [_again(contacts, known, rng), _passing(contacts, rng)]
     for one in range(len(person.onset)):
         parts += [_signs(person, contacts, one, rng), _disease(person, contacts, one, rng)]
+    parts += [_struck(person, contacts)]
     contact, condition, onset = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((condition, contact))
     pair = np.stack([contact, condition])[:, order]
@@ -121,11 +123,14 @@ def _signs(person: Person, contacts: Contacts, one: int, rng: np.random.Generato
     draw = rng.random((len(contacts.day), len(signs)))
     hidden = person.hidden(contacts.day)[:, one, None]
     contact, which = np.nonzero(hidden & (draw < [sign.chance for sign in signs]))
-    return _rows(contact, np.array([condition_index(sign.code) for sign in signs])[which])
+    return _rows(contact, np.array([condition_index(sign.code) for sign in signs], np.int64)[which])
 
 
 def _disease(person: Person, contacts: Contacts, one: int, rng: np.random.Generator) -> _Part:
-    """Write a disease at its diagnosis, or at the first visit if found elsewhere, and again later."""
+    """Write a disease at its diagnosis, or at the first visit if found elsewhere, and again later.
+
+    An acute one is coded as such for two weeks; then as history, where there is a code for it.
+    """
     disease = hospital().disease[one]
     codes = np.array([condition_index(code) for code in disease.codes])
     which = np.searchsorted(np.cumsum(disease.weights), rng.random(len(contacts.day)), side="right")
@@ -135,7 +140,21 @@ def _disease(person: Person, contacts: Contacts, one: int, rng: np.random.Genera
     again = draw < np.array(_AGAIN_DISEASE)[contacts.contact_kind]
     again &= (contacts.contact_kind != STAY) | (np.diff(contacts.visit, prepend=-1) > 0)
     first = known & ~np.concatenate([[False], known[:-1]])
-    contact = np.flatnonzero(first | (known & again))
-    condition = codes[np.minimum(which, len(codes) - 1)][contact]
+    past = known & ~first & (disease.kind == "acute") & (contacts.day > at + _ACUTE_DAYS)
+    kept = first | (known & again & (~past | bool(disease.history)))
+    contact = np.flatnonzero(kept)
+    condition = codes[np.minimum(which, len(codes) - 1)]
+    if disease.history:
+        condition = np.where(past, condition_index(disease.history), condition)
     onset = np.where((at < 0) & first[contact], at, np.nan)
-    return contact, condition, onset
+    return contact, condition[contact], onset
+
+
+def _struck(person: Person, contacts: Contacts) -> _Part:
+    """Write complications, and a sepsis that kills, at the moment at which they are recognised."""
+    found = hospital()
+    fatal = next(one for one in found.disease if one.fatal)
+    days = np.append(person.event, person.fatal)
+    codes = [condition_index(code) for code in (*(one.code for one in found.complication), fatal.codes[-1])]
+    contact, which = np.nonzero(np.abs(contacts.day[:, None] - days) < MINUTE / 60)
+    return _rows(contact, np.array(codes)[which])

@@ -37,6 +37,15 @@ class Marker:
 
 
 @spec
+class Vital:
+    """How a value moves in the hours of an acute disease: per hour until it is recognised, up to a limit."""
+
+    lab: str
+    per_hour: float
+    limit: float
+
+
+@spec
 class Sign:
     """A complaint coded at a visit before the diagnosis."""
 
@@ -46,11 +55,12 @@ class Sign:
 
 @spec
 class DiseaseDrug:
-    """A drug for a disease, or for its first complaints."""
+    """A drug for a disease, or for its first complaints; for some days, or for good (0)."""
 
     code: str
     before: float
     after: float
+    days: float = 0.0
 
 
 @spec
@@ -73,7 +83,13 @@ class Visits:
 
 @spec
 class Disease:
-    """One disease: when it begins, when it is found, and what is seen of it."""
+    """One disease: when it begins, when it is found, and what is seen of it.
+
+    An acute one strikes once, and is recognised hours later. `others`: logarithms of rate ratios from the
+    hidden onset of other diseases on; `known`: once they are diagnosed; `pace`: times the logarithm of their
+    pace. `fatal`: share of the strikes that kill; `lead_hours`: median from the first sign to recognition;
+    `history`: how later visits call it.
+    """
 
     name: str
     title: str
@@ -84,16 +100,80 @@ class Disease:
     stays: float
     panels: tuple[str, ...]
     onset: Rates
-    diagnosed: float
     marker: tuple[Marker, ...]
     sign: tuple[Sign, ...]
     drug: tuple[DiseaseDrug, ...]
     procedure: tuple[DiseaseProcedure, ...]
+    diagnosed: float = 0.0
     others: dict[str, float] = field(default_factory=dict)
+    known: dict[str, float] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+    kind: Literal["chronic", "acute"] = "chronic"
+    fatal: float = 0.0
+    lead_hours: float = 0.0
+    history: str = ""
+    vital: tuple[Vital, ...] = ()
+    hidden: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.codes) != len(self.weights) or abs(sum(self.weights) - 1) > 1e-9:
             raise ValueError(f"{self.name}: one weight a code, adding up to 1")
+
+
+@spec
+class Complication:
+    """What may befall who has a disease on record, once; coded at a stay.
+
+    `of`: the disease; the other fields are a disease's.
+    """
+
+    name: str
+    title: str
+    of: str
+    code: str
+    onset: Rates
+    others: dict[str, float] = field(default_factory=dict)
+    known: dict[str, float] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+    hidden: float = 0.0
+
+
+@spec
+class Propensity:
+    """Logarithm of the odds of being treated, at 70; `pace`: times the logarithm of the disease's pace."""
+
+    usual: float
+    age: float = 0.0
+    male: float = 0.0
+    hypertension: float = 0.0
+    pace: float = 0.0
+    insured: float = 0.0
+    north: float = 0.0
+    hidden: float = 0.0
+
+
+@spec
+class Genetic:
+    """What a genetic score adds to the logarithm of a drug's effect."""
+
+    score: Literal["warfarin_under", "warfarin_over", "clopidogrel_loss"]
+    per: float
+
+
+@spec
+class Treatment:
+    """A question of treatment: a drug, or another or none, from the day of a diagnosis.
+
+    `effect`: logarithm of the rate ratio of the drug, against the alternative, on what strikes.
+    """
+
+    name: str
+    drug: str
+    of: str
+    effect: dict[str, float]
+    propensity: Propensity
+    alternative: str = ""
+    genetic: dict[str, Genetic] = field(default_factory=dict)
 
 
 @spec
@@ -199,6 +279,8 @@ class Hospital:
 
     death: Rates
     disease: tuple[Disease, ...]
+    complication: tuple[Complication, ...]
+    treatment: tuple[Treatment, ...]
     panel: tuple[Panel, ...]
     lab: tuple[Lab, ...]
     condition: tuple[Condition, ...]
@@ -209,6 +291,7 @@ class Hospital:
         """Refuse a name that no table holds."""
         known = (
             {one.name for one in self.disease}
+            | {one.name for one in self.complication}
             | {one.name for one in self.panel}
             | {lab.code for lab in self.lab}
             | {drug.code for drug in self.drug}
@@ -218,6 +301,19 @@ class Hospital:
         unknown = sorted(_named(self) - known)
         if unknown:
             raise ValueError(f"named but in no table: {', '.join(unknown)}")
+        kinds = [one.kind for one in self.disease]
+        if kinds != sorted(kinds, reverse=True):
+            raise ValueError("chronic diseases come before acute ones")
+
+    @property
+    def chronic(self) -> tuple[Disease, ...]:
+        """Diseases that begin unseen and are diagnosed later; the first columns of all."""
+        return tuple(one for one in self.disease if one.kind == "chronic")
+
+    @property
+    def happening(self) -> tuple[Disease | Complication, ...]:
+        """What strikes at a moment: acute diseases, then complications."""
+        return (*self.disease[len(self.chronic) :], *self.complication)
 
     @property
     def outcomes(self) -> dict[str, list[str]]:
@@ -239,6 +335,11 @@ def _named(hospital: Hospital) -> set[str]:
         found |= {marker.lab for marker in one.marker}
         found |= {sign.code for sign in one.sign} | {drug.code for drug in one.drug}
         found |= {procedure.code for procedure in one.procedure}
+        found |= {*one.known, *one.pace, *({one.history} - {""})} | {vital.lab for vital in one.vital}
+    for other in hospital.complication:
+        found |= {other.of, other.code, *other.others, *other.known, *other.pace}
+    for drug in hospital.treatment:
+        found |= {drug.drug, drug.of, *drug.effect, *drug.genetic, *({drug.alternative} - {""})}
     return found
 
 
@@ -250,6 +351,6 @@ def hospital() -> Hospital:
         SpecError: a table is wrong.
     """
     found: dict[str, Any] = {}
-    for name in ("diseases", "laboratory", "codes"):
+    for name in ("diseases", "treatments", "laboratory", "codes"):
         found |= specs.load_toml(Path(str(files("residency.simulation").joinpath(f"{name}.toml"))))
     return specs.read(Hospital, found, where="residency.simulation")

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int8, Int64
 
+from residency.simulation.genome import genomes
 from residency.simulation.medicine import SHARE_NORTH, hospital
 from residency.simulation.spec import HospitalSpec
 
 DAY_US = 86_400_000_000
-_TRAITS, _CHART = 0, 1
+_TRAITS, _CHART, _FATE = 0, 1, 3
+_LEAST_INSURED = (0.13, 0.24)
+_PACE = 0.35
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,17 @@ class People:
         bmi: body mass index without illness.
         height: in cm.
         stay_days: until the end of the records or until moving away, from entry.
-        clocks: unit exponentials that the onsets, diagnoses and death wait for.
+        clocks: unit exponentials that the changes wait for, in the order of `course.Clocks`.
         lab: each patient's own level of each measurement, in standard deviations.
+        african: of African descent; moves the frequencies of variants.
+        count: copies of the alternate allele of each variant.
+        insured: else they are seen, measured and treated less.
+        pace: how fast each disease moves in this person, about 1; of a strike, how hard it is.
+        hidden: a cause that nobody measures, about 0; matters in the variant `hidden_confounder` alone.
+        lot: uniform numbers that decide on each treatment.
+        lead: of each acute disease, the time from first sign to recognition, in standard deviations.
+        delay: part of a day from a fatal strike to death.
+        growth: how fast a tumour grows, in standard deviations.
     """
 
     number: Int64[np.ndarray, " patient"]
@@ -42,6 +54,15 @@ class People:
     stay_days: Float64[np.ndarray, " patient"]
     clocks: Float64[np.ndarray, "patient clock"]
     lab: Float64[np.ndarray, "patient lab"]
+    african: Bool[np.ndarray, " patient"]
+    count: Int8[np.ndarray, "patient variant"]
+    insured: Bool[np.ndarray, " patient"]
+    pace: Float64[np.ndarray, "patient disease"]
+    hidden: Float64[np.ndarray, " patient"]
+    lot: Float64[np.ndarray, "patient treatment"]
+    lead: Float64[np.ndarray, "patient disease"]
+    delay: Float64[np.ndarray, " patient"]
+    growth: Float64[np.ndarray, " patient"]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -58,12 +79,12 @@ def people(spec: HospitalSpec, first: int, n: int) -> People:
     Returns:
         Each patient's draws depend on the seed and the patient's number alone.
     """
-    diseases, labs = len(hospital().disease), len(hospital().lab)
+    labs = len(hospital().lab)
     number = np.arange(first, first + n, dtype=np.int64)
     rngs = [np.random.default_rng([spec.seed, int(one), _TRAITS]) for one in number]
     u = np.stack([rng.random(10) for rng in rngs])
     z = np.stack([rng.standard_normal(3 + labs) for rng in rngs])
-    e = np.stack([rng.standard_exponential(2 * diseases + 2) for rng in rngs])
+    e = np.stack([rng.standard_exponential(2) for rng in rngs])
     start = date.fromisoformat(spec.start).toordinal() - date(1970, 1, 1).toordinal()
     late = np.where(u[:, 1] < 0.5, 0.02, 0.6) * u[:, 2]
     offset = np.floor(late * spec.days).astype(np.int64)
@@ -74,17 +95,38 @@ def people(spec: HospitalSpec, first: int, n: int) -> People:
     former = (~smoker) & (u[:, 5] < 0.35 + 0.05 * male)
     pressure = 1 / (1 + np.exp(-(-0.9 + 0.055 * (age - 57) + 0.09 * (bmi - 27))))
     return People(
-        number=number,
-        north=u[:, 0] < SHARE_NORTH,
-        entry_day=start + offset,
-        age=age,
-        male=male,
-        smoker=smoker,
-        former=former,
-        bmi=bmi,
-        height=163 + 13 * male + 6.5 * z[:, 2],
+        number=number, north=u[:, 0] < SHARE_NORTH, entry_day=start + offset, age=age, male=male,
+        smoker=smoker, former=former, bmi=bmi, height=163 + 13 * male + 6.5 * z[:, 2],
         hypertension=u[:, 6] < pressure,
-        stay_days=np.minimum(e[:, -1] * 40 * 365.25, spec.days - offset - 0.001),
-        clocks=e[:, :-1],
-        lab=z[:, 3:],
-    )
+        stay_days=np.minimum(e[:, -1] * 40 * 365.25, spec.days - offset - 0.001), lab=z[:, 3:],
+        **_fates(spec.seed, number),
+    )  # fmt: skip
+
+
+def n_clocks() -> int:
+    """Count what a person waits for: onsets, diagnoses, happenings, fatal strikes, death."""
+    found = hospital()
+    acute = len(found.disease) - len(found.chronic)
+    return 2 * len(found.chronic) + len(found.happening) + acute + 1
+
+
+def _fates(seed: int, number: Int64[np.ndarray, " patient"]) -> dict[str, np.ndarray]:
+    """Draw genomes, clocks, and what else nobody sees, from streams of their own."""
+    diseases, treatments = len(hospital().disease), len(hospital().treatment)
+    genome = genomes(seed, number)
+    rngs = [np.random.default_rng([seed, int(one), _FATE]) for one in number]
+    u = np.stack([rng.random(2 + treatments) for rng in rngs])
+    z = np.stack([rng.standard_normal(2 + 2 * diseases) for rng in rngs])
+    clocks = np.stack([rng.standard_exponential(n_clocks()) for rng in rngs])
+    return {
+        "clocks": clocks,
+        "african": genome.african,
+        "count": genome.count,
+        "insured": u[:, 0] >= np.array(_LEAST_INSURED)[genome.african.astype(int)],
+        "delay": 0.02 + 0.7 * u[:, 1],
+        "lot": u[:, 2:],
+        "hidden": z[:, 0],
+        "growth": z[:, 1],
+        "pace": np.exp(_PACE * z[:, 2 : 2 + diseases]),
+        "lead": z[:, 2 + diseases :],
+    }

@@ -104,6 +104,7 @@ class MedicationRequest(Resource, tag_field="resourceType", tag=True):
     subject: Raw
     encounter: Raw
     authored_on: str
+    dosage_instruction: list[Raw] | None = None
 
 
 class Dosage(Struct, gc=False):
@@ -141,6 +142,12 @@ def raw(value: object) -> Raw:
 def concept(system: str, code: str, display: str) -> Raw:
     """Write a concept of one coding."""
     return raw({"coding": [{"system": SYSTEM[system], "code": code, "display": display}], "text": display})
+
+
+def dosage(daily: Quantity) -> list[Raw]:
+    """Write how much is to be taken a day."""
+    timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
+    return [raw({"timing": timing, "doseAndRate": [{"doseQuantity": daily}]})]
 
 
 def reference(kind: str, of: str) -> Raw:

@@ -1,62 +1,24 @@
 """In: people, rates and states. Out: exact chances of a diagnosis within each horizon, death competing.
 
-For one disease the truth is a chain of 17 states: free of it or hidden, times which of the other three have
-begun, and diagnosed. Rates are constant within a year, so that each quarter is one matrix exponential.
+The truth is a Markov chain whose rates are constant within a year: each quarter is one matrix exponential.
 """
 
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from residency.simulation.chains import Chain, chain, speeds, state_at
 from residency.simulation.course import Course
-from residency.simulation.intensities import Effects, effects, intensities
+from residency.simulation.intensities import intensities
 from residency.simulation.people import People
 from residency.simulation.spec import HORIZONS_DAYS, QUARTER_DAYS, YEAR_DAYS, HospitalSpec
 
-_QUARTERS = YEAR_DAYS // QUARTER_DAYS
-_STEPS = tuple((horizon, round(horizon / QUARTER_DAYS)) for horizon in HORIZONS_DAYS)
-_AHEAD = max(steps for _, steps in _STEPS)
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The states of one disease's chain, and what each rate does.
-
-    Attributes:
-        target: the disease.
-        others: the other diseases.
-        parts: generators of each onset, of the diagnosis and of death; the last state is diagnosed.
-    """
-
-    target: int
-    others: tuple[int, ...]
-    parts: Float64[np.ndarray, "part state state"]
-
-
-def chain(target: int, ratio: Effects) -> Chain:
-    """Lay out the chain of one disease."""
-    n = len(ratio.death)
-    others = tuple(one for one in range(n) if one != target)
-    order = (*others, target)
-    last = 2**n
-    parts = np.zeros((n + 2, last + 1, last + 1))
-    for state in range(last):
-        has = np.zeros(n)
-        for bit, one in enumerate(order):
-            has[one] = state >> bit & 1
-        for bit, one in enumerate(order):
-            if not has[one]:
-                _leave(parts[one], state, state | 1 << bit, float(np.exp(has @ ratio.onset[:, one])))
-        if has[target]:
-            _leave(parts[n], state, last, float(ratio.diagnosis[target]))
-        parts[n + 1, state, state] -= np.exp(has @ ratio.death)
-    return Chain(target, others, parts)
-
-
-def _leave(part: Float64[np.ndarray, "state state"], state: int, to: int, rate: float) -> None:
-    part[state, to] += rate
-    part[state, state] -= rate
+_QUARTERS: Final = YEAR_DAYS // QUARTER_DAYS
+_STEPS: Final = tuple((horizon, round(horizon / QUARTER_DAYS)) for horizon in HORIZONS_DAYS)
+_AHEAD: Final = max(steps for _, steps in _STEPS)
+_TOGETHER: Final = 40_000
+"""Numbers in the matrices that are worked on at once: they fit a core's cache."""
 
 
 def risk(
@@ -67,27 +29,24 @@ def risk(
     Returns:
         Probabilities; meaningless where the patient is dead or diagnosed, see `at_risk`.
     """
-    ratio = effects()
-    layout = chain(target, ratio)
-    k = spec.n_quarters
-    rates = intensities(people, 0, (k + _AHEAD) // _QUARTERS)
-    found = np.ones_like(rates.death)
-    speed = np.concatenate([rates.onset, found[:, :, None], rates.death[:, :, None]], axis=2)
-    generator = np.einsum("nyp,pst->nyst", speed, layout.parts, optimize=True)
-    quarter = exponential(generator * QUARTER_DAYS)
-    begin = _states(course, layout, k)
-    return _forward(begin, generator, quarter)
+    layout, k = chain(target), spec.n_quarters
+    rates = intensities(people, 0, (k + _AHEAD) // _QUARTERS, spec.variant)
+    wanted = at_risk(course, target, k)
+    last = np.where(wanted.any(axis=1), k - wanted[:, ::-1].argmax(axis=1) + _AHEAD, 0)
+    needed = np.arange(rates.death.shape[1]) * _QUARTERS <= last[:, None]
+    quarter, ends = _moves(layout, speeds(layout, people, rates), needed)
+    day = np.broadcast_to(np.arange(k) * float(QUARTER_DAYS), wanted.shape)
+    return _forward(state_at(layout, course, day), quarter, ends, int(last.max()))
 
 
 def at_risk(course: Course, target: int, n_quarters: int) -> Bool[np.ndarray, "patient quarter"]:
-    """Say at which quarters a patient is alive, seen, and not diagnosed."""
+    """Say at which quarters a patient is alive, seen, not dying of a strike, and not diagnosed."""
     day = np.arange(n_quarters) * QUARTER_DAYS
-    return (day <= course.until[:, None]) & (day < course.diagnosis[:, target, None])
+    alive = (day <= course.until[:, None]) & (day < course.fatal[:, None])
+    return alive & (day < course.diagnosis[:, target, None])
 
 
-def exponential(
-    matrix: Float64[np.ndarray, "patient year state state"],
-) -> Float64[np.ndarray, "patient year state state"]:
+def exponential(matrix: Float64[np.ndarray, "*axes state state"]) -> Float64[np.ndarray, "*axes state state"]:
     """Give matrix exponentials: a Taylor polynomial of order 8 of a quarter of the matrix, squared twice.
 
     Example:
@@ -106,25 +65,56 @@ def exponential(
     return result
 
 
-def _states(course: Course, layout: Chain, k: int) -> Int64[np.ndarray, "patient quarter"]:
-    day = np.arange(k) * QUARTER_DAYS
-    state = np.zeros((len(course.death), k), np.int64)
-    for bit, one in enumerate((*layout.others, layout.target)):
-        state += (course.onset[:, one, None] <= day).astype(np.int64) << bit
-    return state
+def _moves(
+    layout: Chain,
+    speed: Float64[np.ndarray, "patient year part"],
+    needed: Bool[np.ndarray, "patient year"],
+) -> tuple[
+    Float64[np.ndarray, "patient year state state"], Float64[np.ndarray, "patient year state horizon"]
+]:
+    """Give what a quarter does in each year, and the chance of the end in the days around a horizon."""
+    states = layout.n_states
+    quarter = np.zeros((*needed.shape, states, states))
+    ends = np.zeros((*needed.shape, states, len(HORIZONS_DAYS)))
+    patient, year = np.nonzero(needed)
+    flat = layout.matrix.reshape(len(layout.parts), -1)
+    step = max(1, _TOGETHER // states**2)
+    for first in range(0, len(patient), step):
+        where = patient[first : first + step], year[first : first + step]
+        generator = (speed[where] @ flat).reshape(-1, states, states)
+        quarter[where] = exponential(generator * QUARTER_DAYS)
+        ends[where] = _remainder(generator)
+    return quarter, ends
+
+
+def _remainder(
+    generator: Float64[np.ndarray, "matrix state state"],
+) -> Float64[np.ndarray, "matrix state horizon"]:
+    """Give the chance of being at the end after the days from the nearest quarter to each horizon, by state.
+
+    Where the horizon comes before the quarter's end, the days are negative: they are taken back.
+    """
+    days = np.array([horizon - steps * QUARTER_DAYS for horizon, steps in _STEPS], np.float64)
+    term = np.zeros((*generator.shape[:-1], len(days)))
+    term[:, -1] = 1.0
+    total = term
+    for order in range(1, 7):
+        term = (generator @ term) * (days / order)
+        total = total + term
+    return total
 
 
 def _forward(
     begin: Int64[np.ndarray, "patient quarter"],
-    generator: Float64[np.ndarray, "patient year state state"],
     quarter: Float64[np.ndarray, "patient year state state"],
+    ends: Float64[np.ndarray, "patient year state horizon"],
+    last: int,
 ) -> Float64[np.ndarray, "patient quarter horizon"]:
-    """Move the chances of all starts along, a quarter at a time; a start lives in slot `start mod ahead`."""
+    """Move each start on, quarter by quarter, and read the chance of the end at each horizon."""
     n, k = begin.shape
-    result = np.zeros((n, k, len(HORIZONS_DAYS)))
-    chances = np.zeros((n, _AHEAD, generator.shape[-1]))
-    ends = [_remainder(generator, horizon - steps * QUARTER_DAYS) for horizon, steps in _STEPS]
-    for q in range(k + _AHEAD - 1):
+    result = np.zeros((n, k, len(_STEPS)))
+    chances = np.zeros((n, _AHEAD, quarter.shape[-1]))
+    for q in range(min(k + _AHEAD - 1, last + 1)):
         if q < k:
             chances[:, q % _AHEAD] = 0.0
             chances[np.arange(n), q % _AHEAD, begin[:, q]] = 1.0
@@ -133,21 +123,5 @@ def _forward(
             start = q + 1 - steps
             if 0 <= start < k:
                 year = (q if horizon < steps * QUARTER_DAYS else q + 1) // _QUARTERS
-                result[:, start, h] = (chances[:, start % _AHEAD] * ends[h][:, year]).sum(axis=1)
+                result[:, start, h] = (chances[:, start % _AHEAD] * ends[:, year, :, h]).sum(axis=1)
     return result
-
-
-def _remainder(
-    generator: Float64[np.ndarray, "patient year state state"], days: int
-) -> Float64[np.ndarray, "patient year state"]:
-    """Give the chance of being diagnosed after the few days from the nearest quarter to a horizon, by state.
-
-    Where the horizon comes before the quarter's end, the days are negative: they are taken back.
-    """
-    term = np.zeros(generator.shape[:-1])
-    term[..., -1] = 1.0
-    total = term
-    for order in range(1, 7):
-        term = (generator @ term[..., None])[..., 0] * (days / order)
-        total = total + term
-    return total

@@ -89,7 +89,8 @@ def _part(step: Step, spec: HospitalSpec, number: int) -> tuple[int, list[_Table
         for group, hidden in blocks:
             whole = genomes(spec.seed, group.number)
             for row in range(min(BLOCK, last - int(group.number[0]))):
-                one, rng = person(group, hidden, row), chart_rng(spec.seed, int(group.number[row]))
+                one = person(group, hidden, row, spec.variant)
+                rng = chart_rng(spec.seed, one.number)
                 more = stream(spec.seed, one.number, RECORDS)
                 chart = draw_chart(one, rng, african=bool(whole.african[row]), extra=more)
                 for resource in coded(chart, rng):

@@ -58,7 +58,8 @@ def states_table(people: People, course: Course) -> pa.Table:
     rows: list[pa.Table] = []
     rows_of = [("death", "dead", course.death)]
     for one, disease in enumerate(hospital().disease):
-        found = office_hours(course.diagnosis[:, one])
+        found = course.diagnosis[:, one]
+        found = found if disease.kind == "acute" else office_hours(found)
         rows_of += [
             (disease.name, "susceptible", np.where(course.onset[:, one] > 0, 0.0, np.inf)),
             (disease.name, "preclinical", course.onset[:, one]),
