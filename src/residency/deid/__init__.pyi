@@ -1,15 +1,22 @@
 from .batch import deidentify
+from .handling import ImagesRules, NotesRules, VariantsRules
 from .keys import fingerprint, new_key, read_key
+from .pixels import Stored, hide_pixels
 from .policy import Policy, load_policy
 from .tables import Tables, Transformed, transform
 from .truth import rekey
 
 __all__ = [
+    "ImagesRules",
+    "NotesRules",
     "Policy",
+    "Stored",
     "Tables",
     "Transformed",
+    "VariantsRules",
     "deidentify",
     "fingerprint",
+    "hide_pixels",
     "load_policy",
     "new_key",
     "read_key",

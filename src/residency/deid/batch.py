@@ -5,54 +5,36 @@ shards are then picked out of all spools. Only what has no identities is ever sp
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from residency.contract import schema, specs
-from residency.contract.errors import InputError
 from residency.contract.identifiers import pseudonym_of
 from residency.contract.lineage import Manifest, Rows, Step, open_made
 from residency.contract.progress import Progress, silent
-from residency.deid import metadata, risk
+from residency.deid import attachments, metadata, risk
 from residency.deid.keys import fingerprint, read_key
-from residency.deid.people import NO_EVENTS, people_of, refuse_collisions
+from residency.deid.people import refuse_collisions
 from residency.deid.policy import Policy
 from residency.deid.rare import local_codes, rare_codes
 from residency.deid.spool import Range, Spool, ranges, rows_between
 from residency.deid.tables import Tables, arrow, hide_labels, hide_observation, transform
+from residency.deid.work import LIMITS, Work, files_of, schema_of
 
-_NOT_YET: Final = (schema.NOTES_FOLDER, schema.IMAGES_FOLDER, schema.VARIANTS_FOLDER)
 _CODES: Final = "codes"
 _ORDER: Final = {
     schema.DATA: list(schema.EVENT_ORDER),
     schema.OBSERVATION_FOLDER: ["subject_id", "start", "end"],
     schema.LABELS_FOLDER: ["subject_id", "prediction_time"],
+    **dict.fromkeys(attachments.FOLDERS, ["subject_id", "available", "time", "source"]),
 }
-_SCHEMA: Final = {
-    schema.DATA: schema.EVENTS,
-    schema.OBSERVATION_FOLDER: schema.OBSERVATION,
-    schema.LABELS_FOLDER: schema.LABELS,
-}
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a run works with."""
-
-    records: Path
-    files: dict[str, list[Path]]
-    policy: Policy
-    key: bytes
-    spool: Spool
 
 
 def deidentify(
@@ -78,55 +60,38 @@ def deidentify(
         if step.manifest is not None:
             return step.manifest
         described = metadata.dataset(records / schema.DATASET_FILE, policy, key)
-        work = _Work(records, _files(records, manifest), policy, key, Spool(step.work / "spool"))
+        work = Work(records, files_of(records, manifest), policy, key, Spool(step.work / "spool"))
         _spool_events(work, _rare(work, progress), progress)
         _spool_the_rest(work)
+        attachments.spool(work, progress)
         _write_shards(step, work, progress)
         _write_metadata(step, work, described)
-        return step.finish(rows=_rows(work, manifest), result=_result(work))
+        return step.finish(rows=_rows(work), result=_result(work))
 
 
-def _files(records: Path, manifest: Manifest) -> dict[str, list[Path]]:
-    """List the parquet files by folder: `data`, `observation`, `labels/<task>`."""
-    found: dict[str, list[Path]] = {}
-    for shard in manifest.shards:
-        folder = PurePosixPath(shard.path).parent.as_posix()
-        if folder.split("/")[0] in _SCHEMA:
-            found.setdefault(folder, []).append(records / shard.path)
-    return found
-
-
-def _read(path: Path, folder: str) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException):
-        raise InputError("a shard cannot be read", where=str(path)) from None
-    return schema.check(table, _SCHEMA[folder.split("/")[0]], str(path))
-
-
-def _rare(work: _Work, progress: Progress) -> frozenset[str]:
+def _rare(work: Work, progress: Progress) -> frozenset[str]:
     """Give the codes that too few patients have."""
     files = work.files.get(schema.DATA, [])
     for place, path in enumerate(files):
         progress("counting codes", place, len(files))
         if not work.spool.has(_CODES, place):
-            found = local_codes(_read(path, schema.DATA).select(["subject_id", "code"]), work.policy)
+            found = local_codes(work.read(path, schema.DATA).select(["subject_id", "code"]), work.policy)
             work.spool.write(_CODES, place, {"codes": found}, {"rows": 0, "dropped": {}, "changed": {}})
     return rare_codes(work.spool.tables(_CODES, "codes"), work.policy)
 
 
-def _spool_events(work: _Work, rare: frozenset[str], progress: Progress) -> None:
+def _spool_events(work: Work, rare: frozenset[str], progress: Progress) -> None:
     """Change each events shard: its patients are all there, so their ages are known."""
     files = work.files.get(schema.DATA, [])
     for place, path in enumerate(files):
         progress("taking identities out", place, len(files))
         if work.spool.has(schema.DATA, place):
             continue
-        done = transform(Tables(_read(path, schema.DATA)), work.policy, work.key, rare)
+        done = transform(Tables(work.read(path, schema.DATA)), work.policy, work.key, rare)
         events = pl.DataFrame(pl.from_arrow(done.tables.events))
         quasi = risk.quasi_identifiers(events)
-        limits = done.people.select("pseudonym", "limit")
-        tables = {"rows": events.sort("subject_id"), "limits": limits, "risk": quasi}
+        limits = done.people.select("pseudonym", "birth_shift", "limit")
+        tables = {"rows": events.sort("subject_id"), LIMITS: limits, "risk": quasi}
         counts = {"rows": len(events), "dropped": done.dropped, "changed": done.changed}
         work.spool.write(
             schema.DATA,
@@ -137,20 +102,20 @@ def _spool_events(work: _Work, rare: frozenset[str], progress: Progress) -> None
     progress("taking identities out", len(files), len(files))
 
 
-def _spool_the_rest(work: _Work) -> None:
+def _spool_the_rest(work: Work) -> None:
     """Change labels and observation, with what is now known of every patient's age."""
-    limits = _limits(work)
+    limits = work.limits()
     for folder, files in work.files.items():
-        for place, path in enumerate(files):
-            if folder != schema.DATA and not work.spool.has(folder, place):
-                _spool_beside(work, limits, folder, place, path)
+        if folder.split("/")[0] in (schema.OBSERVATION_FOLDER, schema.LABELS_FOLDER):
+            for place, path in enumerate(files):
+                if not work.spool.has(folder, place):
+                    _spool_beside(work, limits, folder, place, path)
 
 
-def _spool_beside(work: _Work, limits: pl.DataFrame, folder: str, place: int, path: Path) -> None:
+def _spool_beside(work: Work, limits: pl.DataFrame, folder: str, place: int, path: Path) -> None:
     """Change one file of labels or observation; leave out whoever has no events."""
-    table = pl.DataFrame(pl.from_arrow(_read(path, folder)))
-    everyone = people_of(table["subject_id"].unique().sort().to_numpy(), NO_EVENTS, work.policy, work.key)
-    people = everyone.drop("limit").join(limits, on="pseudonym")
+    table = pl.DataFrame(pl.from_arrow(work.read(path, folder)))
+    people = work.people(table["subject_id"].unique().sort().to_numpy(), limits)
     known = table.join(people.select("subject_id"), on="subject_id", how="semi", maintain_order="left")
     hide = hide_observation if folder == schema.OBSERVATION_FOLDER else hide_labels
     kept, n_left_out = hide(known, people)
@@ -163,35 +128,30 @@ def _spool_beside(work: _Work, limits: pl.DataFrame, folder: str, place: int, pa
     work.spool.write(folder, place, {"rows": kept.sort("subject_id")}, counts)
 
 
-def _limits(work: _Work) -> pl.DataFrame:
-    """Give, of each patient who has events, when a too high age would show."""
-    kinds = {"pseudonym": pl.Int64(), "limit": pl.Int64()}
-    limits = pl.concat([pl.DataFrame(schema=kinds), *work.spool.tables(schema.DATA, "limits")])
-    refuse_collisions(limits["pseudonym"].to_numpy())
-    return limits
-
-
-def _write_shards(step: Step, work: _Work, progress: Progress) -> None:
+def _write_shards(step: Step, work: Work, progress: Progress) -> None:
     parts = ranges(work.spool.files(schema.DATA, "rows"))
     for done, part in enumerate(parts):
         progress("writing", done, len(parts))
         for folder in work.files:
+            if folder == schema.PIXELS_FOLDER:
+                continue
             files = work.spool.files(folder, "rows")
-            if rows_between(files, part).select(pl.len()).collect().item():
+            if files and rows_between(files, part).select(pl.len()).collect().item():
                 step.shard(part.key, folder, suffix=".parquet", make=partial(_write, files, part, folder))
+    attachments.write_pixels(step, work)
     progress("writing", len(parts), len(parts))
 
 
 def _write(files: list[Path], part: Range, folder: str, path: Path) -> int:
-    kind = folder.split("/")[0]
     rows = rows_between(files, part).collect()
-    rest = [name for name in rows.columns if name not in _ORDER[kind]]
-    table = arrow(rows.sort([*_ORDER[kind], *rest], nulls_last=False), _SCHEMA[kind])
+    first = _ORDER[folder.split("/")[0]]
+    rest = [name for name, kind in rows.schema.items() if name not in first and not kind.is_nested()]
+    table = arrow(rows.sort([*first, *rest], nulls_last=False), schema_of(folder))
     pq.write_table(table, path, compression="zstd")
     return len(rows)
 
 
-def _write_metadata(step: Step, work: _Work, described: dict[str, Any]) -> None:
+def _write_metadata(step: Step, work: Work, described: dict[str, Any]) -> None:
     rare = rare_codes(work.spool.tables(_CODES, "codes"), work.policy)
     subjects = pl.read_parquet(work.records / schema.SUBJECTS_FILE)
     pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
@@ -215,19 +175,21 @@ def _write_json(body: object, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
 
 
-def _rows(work: _Work, manifest: Manifest) -> Rows:
-    """Count events; what other tables lost is named as such, and what has no rule yet is left out."""
+def _rows(work: Work) -> Rows:
+    """Count events; what other tables lost is named as such."""
     counts = work.spool.counts()
-    dropped = Counter({reason: n for one in counts for reason, n in one["dropped"].items() if n})
-    for shard in manifest.shards:
-        if shard.path.split("/")[0] in _NOT_YET:
-            dropped[f"{shard.path.split('/')[0]}: no rule to de-identify them"] += shard.rows
+    dropped: Counter[str] = Counter()
+    for one in counts:
+        dropped.update({reason: n for reason, n in one["dropped"].items() if n})
+    for folder in attachments.left_out(work.policy):
+        n = sum(pq.read_metadata(path).num_rows for path in work.files.get(folder, []))
+        dropped.update({f"{folder}: left out by policy": n} if n else {})
     kept = sum(one["rows"] for one in counts)
     return Rows(read=kept + dropped["code system not allowed"], kept=kept, dropped=dict(dropped))
 
 
-def _result(work: _Work) -> dict[str, object]:
+def _result(work: Work) -> dict[str, object]:
     changed: Counter[str] = Counter()
     for one in work.spool.counts():
         changed.update(one["changed"])
-    return {"patients": len(_limits(work)), **dict(sorted(changed.items()))}
+    return {"patients": len(work.limits()), **dict(sorted(changed.items()))}

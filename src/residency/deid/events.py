@@ -60,7 +60,7 @@ def hide_events(
         available=_shifted("available"),
         visit_id=pseudonyms.visits(kept["visit_id"], key),
         site=pseudonyms.sites(kept["site"], key) if policy.sites == "pseudonym" else kept["site"],
-        era=_era(policy.era),
+        era=era_of(policy.era, pl.col("is_birth")),
         source=pseudonyms.references(kept["source"], key, policy.reference_kinds),
     ).with_columns(pl.lit(None, events.schema[name]).alias(name) for name in policy.hidden_columns)
     return Hidden(
@@ -127,13 +127,13 @@ def _text() -> pl.Expr:
     )
 
 
-def _era(coarseness: str) -> pl.Expr:
+def era_of(coarseness: str, is_birth: pl.Expr | None = None) -> pl.Expr:
     """Name the true calendar period, within the patient's own borders; a birth has none."""
     true = (pl.col("time").cast(pl.Int64) + pl.col("era_shift")).cast(pl.Datetime("us"))
     year = true.dt.year().cast(pl.String)
     half = pl.when(true.dt.month() <= 6).then(pl.lit("H1")).otherwise(pl.lit("H2"))
     named = {"half-year": year + half, "year": year, "off": pl.lit(None, pl.String)}[coarseness]
-    return pl.when("is_birth").then(None).otherwise(named)
+    return named if is_birth is None else pl.when(is_birth).then(None).otherwise(named)
 
 
 def _changed(before: pl.DataFrame, after: pl.DataFrame) -> dict[str, int]:

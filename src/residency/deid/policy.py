@@ -1,6 +1,6 @@
 """In: a policy file. Out: what may stay in the tables, and how the rest is changed."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -8,6 +8,7 @@ from residency.contract import specs
 from residency.contract.codes import SYSTEMS
 from residency.contract.schema import EVENTS
 from residency.contract.specs import spec
+from residency.deid.handling import ImagesRules, NotesRules, VariantsRules
 from residency.deid.places import ZIP3_LIST
 
 OPTIONAL_COLUMNS: Final = ("text_value", "unit", "visit_id", "site", "era", "source")
@@ -36,6 +37,9 @@ class Policy:
             shifted dates, does not tell the shift.
         sites: `keep` their names, or give them pseudonyms.
         reference_kinds: what may stand before the slash of a source reference.
+        notes: what passes of notes.
+        images: what passes of images.
+        variants: what passes of genomes.
     """
 
     key_file: Path
@@ -57,7 +61,10 @@ class Policy:
         "AllergyIntolerance",
         "Condition",
         "DiagnosticReport",
+        "DocumentReference",
         "Encounter",
+        "Genome",
+        "ImagingStudy",
         "Immunization",
         "MedicationAdministration",
         "MedicationDispense",
@@ -67,6 +74,9 @@ class Policy:
         "Patient",
         "Procedure",
     )
+    notes: NotesRules = field(default_factory=NotesRules)
+    images: ImagesRules = field(default_factory=ImagesRules)
+    variants: VariantsRules = field(default_factory=VariantsRules)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shift_weeks <= 5200:

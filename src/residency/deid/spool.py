@@ -1,6 +1,7 @@
 """In: tables of one shard after another. Out: files that survive a kill, and any range's rows."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,13 +38,21 @@ class Spool:
 
     def write(self, folder: str, place: int, tables: dict[str, pl.DataFrame], counts: dict[str, Any]) -> None:
         """Spool the tables of one shard."""
+
+        def fill(making: Path) -> dict[str, Any]:
+            for name, table in tables.items():
+                table.write_parquet(making / f"{name}.parquet", row_group_size=_ROW_GROUP)
+            return counts
+
+        self.fill(folder, place, fill)
+
+    def fill(self, folder: str, place: int, fill: Callable[[Path], dict[str, Any]]) -> None:
+        """Spool what a function writes into the folder it is given; it returns the counts."""
         final = self._place(folder, place)
         making = final.with_suffix(".tmp")
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
-        for name, table in tables.items():
-            table.write_parquet(making / f"{name}.parquet", row_group_size=_ROW_GROUP)
-        (making / "counts.json").write_bytes(msgspec.json.encode(counts))
+        (making / "counts.json").write_bytes(msgspec.json.encode(fill(making)))
         making.rename(final)
 
     def files(self, folder: str, name: str) -> list[Path]:

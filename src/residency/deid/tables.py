@@ -9,10 +9,14 @@ import polars as pl
 import pyarrow as pa
 from jaxtyping import Int64
 
-from residency.contract.schema import EVENTS, LABELS, OBSERVATION, check
+from residency.contract.schema import EVENTS, IDENTIFIERS, IMAGES, LABELS, NOTES, OBSERVATION, VARIANTS, check
+from residency.deid.documents import HiddenRows
 from residency.deid.events import hide_events
+from residency.deid.images import hide_images
+from residency.deid.notes import hide_notes
 from residency.deid.people import people_of
 from residency.deid.policy import Policy
+from residency.deid.variants import hide_variants
 
 Counts: TypeAlias = dict[str, int]
 _MOMENT: Final = pl.Datetime("us")
@@ -26,11 +30,17 @@ class Tables:
         events: `contract.schema.EVENTS`.
         observation: `contract.schema.OBSERVATION`.
         labels: `contract.schema.LABELS` of each task.
+        notes: `contract.schema.NOTES`.
+        images: `contract.schema.IMAGES`; their pixels go through `pixels.hide_pixels`.
+        variants: `contract.schema.VARIANTS`.
     """
 
     events: pa.Table
     observation: pa.Table = field(default_factory=OBSERVATION.empty_table)
     labels: Mapping[str, pa.Table] = field(default_factory=dict)
+    notes: pa.Table = field(default_factory=NOTES.empty_table)
+    images: pa.Table = field(default_factory=IMAGES.empty_table)
+    variants: pa.Table = field(default_factory=VARIANTS.empty_table)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Transformed:
     Attributes:
         tables: the tables.
         rows: of each row of the new events, its row in the old ones.
+        document_rows: the same of notes, images and variants.
         people: ingest id, pseudonym and shift (µs) of each patient: for the way back, and never to be stored.
         dropped: rows left out, by reason.
         changed: values changed or removed, by what was done.
@@ -47,12 +58,20 @@ class Transformed:
 
     tables: Tables
     rows: Int64[np.ndarray, " event"]
+    document_rows: tuple[np.ndarray, ...]
     people: pl.DataFrame
     dropped: Counts
     changed: Counts
 
 
-def transform(tables: Tables, policy: Policy, key: bytes, rare: frozenset[str] = frozenset()) -> Transformed:
+def transform(
+    tables: Tables,
+    policy: Policy,
+    key: bytes,
+    rare: frozenset[str] = frozenset(),
+    *,
+    identifiers: pa.Table | None = None,
+) -> Transformed:
     """Take the identities out of tables in memory.
 
     A data set is de-identified by this very function, shard by shard. A request, with the release's policy
@@ -64,6 +83,7 @@ def transform(tables: Tables, policy: Policy, key: bytes, rare: frozenset[str] =
         key: the secret.
         rare: codes to hide, since too few patients of the data set have them. A request has none: no
             vocabulary knows such a code.
+        identifiers: `contract.schema.IDENTIFIERS` of these patients, for their notes.
 
     Raises:
         SchemaError: a table is not what its schema says.
@@ -78,21 +98,49 @@ def transform(tables: Tables, policy: Policy, key: bytes, rare: frozenset[str] =
     observation, n_unseen = hide_observation(_frame(tables.observation), people)
     labels = {task: hide_labels(_frame(table), people) for task, table in tables.labels.items()}
     n_labels = sum(n for _, n in labels.values())
+    documents = _documents(tables, people, policy, key, identifiers)
     return Transformed(
         tables=Tables(
             arrow(hidden.events, EVENTS),
             arrow(observation, OBSERVATION),
             {task: arrow(table, LABELS) for task, (table, _) in labels.items()},
+            *(arrow(hidden.table, schema) for schema, hidden in documents),
         ),
         rows=hidden.rows,
+        document_rows=tuple(hidden.rows.to_numpy() for _, hidden in documents),
         people=people,
         dropped={
             **hidden.dropped,
             "observation: age too high": n_unseen,
             "labels: age too high": n_labels,
+            **{reason: n for _, one in documents for reason, n in one.dropped.items()},
         },
-        changed=hidden.changed,
+        changed=hidden.changed | {what: n for _, one in documents for what, n in one.changed.items()},
     )
+
+
+def _documents(
+    tables: Tables, people: pl.DataFrame, policy: Policy, key: bytes, identifiers: pa.Table | None
+) -> list[tuple[pa.Schema, HiddenRows]]:
+    """Take the identities out of notes, images and genomes; what a policy leaves out is empty."""
+    known = _frame(
+        check(identifiers, IDENTIFIERS, "identifiers")
+        if identifiers is not None
+        else IDENTIFIERS.empty_table()
+    )
+    notes, images, variants = (
+        _frame(check(table if rules.handling == "scrub" else table.slice(0, 0), schema, name))
+        for table, rules, schema, name in (
+            (tables.notes, policy.notes, NOTES, "notes"),
+            (tables.images, policy.images, IMAGES, "images"),
+            (tables.variants, policy.variants, VARIANTS, "variants"),
+        )
+    )
+    return [
+        (NOTES, hide_notes(notes, people, known, policy, key)),
+        (IMAGES, hide_images(images, people, policy, key)),
+        (VARIANTS, hide_variants(variants, people, policy, key)),
+    ]
 
 
 def hide_observation(table: pl.DataFrame, people: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -1,0 +1,90 @@
+"""In: rows of notes, who their patients are, a policy. Out: the same notes without identities."""
+
+import hmac
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import polars as pl
+
+from residency.deid.classifiers import classifier_of
+from residency.deid.day_forms import Clock
+from residency.deid.documents import HiddenRows, hide_common, known_rows
+from residency.deid.known import Known, known_of
+from residency.deid.policy import Policy
+from residency.deid.scrubber import Classifier, Scrubbed, find_spans, replace
+from residency.deid.surrogates import Surrogates
+
+
+def hide_notes(
+    table: pl.DataFrame, people: pl.DataFrame, identifiers: pl.DataFrame, policy: Policy, key: bytes
+) -> HiddenRows:
+    """Apply a policy to notes. A data set and a request go through this very function.
+
+    Args:
+        table: `contract.schema.NOTES`.
+        people: see `people.PEOPLE`.
+        identifiers: `contract.schema.IDENTIFIERS` of these patients; may be empty.
+        policy: what may stay.
+        key: the secret.
+    """
+    known, left_out = known_rows(table, people)
+    allowed = known
+    if policy.notes.kinds:
+        allowed = known.filter(pl.col("kind").is_in(list(policy.notes.kinds)).fill_null(value=False))
+    scrubbed = list(_scrubbed(allowed, _who(identifiers), policy, key))
+    hidden = hide_common(allowed, policy, key).with_columns(
+        text=pl.Series(
+            [one.text if one is not None else None for one in scrubbed], dtype=table.schema["text"]
+        )
+    )
+    found: Counter[str] = Counter()
+    for one in scrubbed:
+        found.update(one.found if one is not None else {})
+    reasons = {f"notes: {reason}": n for reason, n in left_out.items()}
+    return HiddenRows(
+        table=hidden.select(table.columns),
+        rows=allowed["row"],
+        dropped=reasons | {"notes: kind not allowed": len(known) - len(allowed)},
+        changed={f"{kind.lower()} replaced in notes": n for kind, n in sorted(found.items())},
+    )
+
+
+def _who(identifiers: pl.DataFrame) -> dict[int, Known]:
+    """Make ready who each patient is."""
+    rows = identifiers.group_by("subject_id", maintain_order=True).agg("kind", "value").iter_rows()
+    return {subject: known_of(zip(kinds, values, strict=True)) for subject, kinds, values in rows}
+
+
+def _scrubbed(
+    rows: pl.DataFrame, who: dict[int, Known], policy: Policy, key: bytes
+) -> Iterator[Scrubbed | None]:
+    classifier = classifier_of(policy.notes.classifier)
+    surrogates: dict[int, Surrogates] = {}
+    columns = ("subject_id", "shift", "birth_shift", "time", "text")
+    for subject, shift, birth_shift, time, text in rows.select(columns).iter_rows():
+        if subject not in surrogates:
+            surrogates[subject] = Surrogates(
+                hmac.digest(key, b"notes" + subject.to_bytes(8, "big"), "sha256"),
+                who.get(subject, Known()),
+                policy.notes,
+                timedelta(microseconds=shift),
+                timedelta(microseconds=birth_shift),
+            )
+        clock = Clock(time.date() if time is not None else None)
+        yield None if text is None else scrub(text, surrogates[subject], policy, clock, classifier)
+
+
+def scrub(
+    text: str, surrogates: Surrogates, policy: Policy, clock: Clock, classifier: Classifier | None = None
+) -> Scrubbed:
+    """Take the identities out of one note."""
+    spans = find_spans(
+        text,
+        surrogates.known,
+        clock,
+        max_age=policy.max_age,
+        years=policy.notes.years,
+        classifier=classifier,
+    )
+    return replace(text, spans, surrogates)

@@ -1,0 +1,169 @@
+"""In: a note. Out: numbers, addresses of the net, ages above the bound: what a pattern alone can find."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from residency.deid.lexicon import lexicon
+from residency.deid.spans import Note, Span
+
+_EMAIL: Final = re.compile(r"[\w.+-]+\s?@\s?[\w-]+(?:\.[\w-]+)+")
+_URL: Final = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"')\]]+[^\s<>\"')\].,;:]")
+_SITE: Final = re.compile(r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|health|info|io)\b(?:/[^\s,;)]*)?", re.I)
+_HANDLE: Final = re.compile(r"(?<![\w.@])@[A-Za-z]\w{2,}")
+_IP: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
+_IP6: Final = re.compile(
+    r"(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}(?::?[0-9a-f]{1,4})+(?![\w:])|(?:[0-9a-f]{1,4}:){2,}:[0-9a-f:]*", re.I
+)
+_MAC: Final = re.compile(r"(?<!\w)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?!\w)", re.I)
+_SSN: Final = re.compile(r"(?<![\w-])(?:\d{3}|[xX*]{3})[- ](?:\d{2}|[xX*]{2})[- ]\d{4}(?![\d-])")
+_PHONE: Final = re.compile(
+    r"(?<![\w.])(?:\+?1[-. ]?)?(?:\(\d{3}\)\s?|\d{3}[-. /]\s?)\d{3}[-. ]\d{4}(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?(?!\d)",
+    re.I,
+)
+_ABROAD: Final = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")
+_LOCAL: Final = re.compile(r"(?<![\w.,/-])\d{3}-\d{4}(?![\d-])")
+_ZIP: Final = re.compile(r"\b([A-Z]{2})\.?,?\s+(\d{5}(?:-\d{4})?)(?![\d-])")
+_ZIP_WORD: Final = re.compile(r"\bzip(?: ?code)?\s?[:#]?\s*(\d{5}(?:-\d{4})?)(?!\d)")
+_LONG: Final = re.compile(r"\d{7,}(?!\.\d)|\d{2,4}(?:-\d{2,6}){1,4}|[A-Z]{1,6}-?\d{4,}(?:-\d+)*\b")
+_MIXED: Final = re.compile(
+    r"(?<![\w./-])(?=[A-Za-z\d-]*\d{3})(?=[\d-]*[A-Za-z])[A-Za-z\d]{2,}(?:-[A-Za-z\d]{2,})*(?![\w%/])"
+)
+_LABELLED: Final = re.compile(
+    r"[\s.]*(?:(?:number|numbers|no|num|nbr|id|ids|code|record|plate|serial|card|account|plan|policy|member|identification|is|was|ending in|of)[\s.]*)*[:#=\-\s]{0,4}(?:is |was |of )?[\s(\[\"'#]{0,2}"
+    r"((?:[a-z]{1,8}[-/ ]?){0,2}\d[a-z\d]*(?:[-/._][a-z\d]+| \d[\d-]{1,})*)"
+)
+_AGE: Final = re.compile(
+    r"(?:age[ds]?|age is|aged about)\s?(?:of|:|at)?\s?(9\d|1[0-2]\d)(?![\d.%/])|(?<![\d./-])(9\d|1[0-2]\d)(?![\d.%/])"
+    r"(?=[\s-]?(?:year|yr|y/?o\b|y\.o|yo[fm]?\b|y\b|f\b|m\b))"
+)
+_AGE_WORD: Final = re.compile(
+    r"\b(ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|one hundred(?: and)?(?: \w+)?)(?=[\s-]years?[\s-])|\b(centenarian)\b"
+)
+_CODES: Final = frozenset(
+    ["icd", "icd9", "icd10", "loinc", "snomed", "rxnorm", "ndc", "cpt", "hcpcs", "atc", "cvx", "drg", "pmid", "doi", "nct", "grant", "chapter"]
+)
+_PHONE_WORDS: Final = frozenset(
+    ["phone", "tel", "telephone", "call", "cell", "mobile", "fax", "pager", "home", "work", "contact", "number", "ext", "at"]
+)
+
+
+def find_patterns(note: Note, max_age: int) -> list[Span]:
+    """Find what a pattern alone can find.
+
+    Args:
+        note: the text, cut into words.
+        max_age: the highest age that may show.
+    """
+    text = note.text
+    found: list[Span] = []
+    if "@" in text:
+        found += _each(_EMAIL, text, "EMAIL")
+        found += _each(_HANDLE, text, "URL")
+    if "." in text:
+        found += _each(_URL, text, "URL")
+        found += _each(_SITE, text, "URL")
+    if ":" in text:
+        found += [*_each(_MAC, text, "ID"), *_each(_IP6, text, "IP")]
+    found += _each(_IP, text, "IP")
+    found += _each(_SSN, text, "ID")
+    found += _each(_PHONE, text, "PHONE")
+    if "+" in text:
+        found += [one for one in _each(_ABROAD, text, "PHONE") if _digits(text, one) >= 8]
+    found += _local_phones(note)
+    found += [Span(hit.start(2), hit.end(2), "ZIP") for hit in _ZIP.finditer(text) if hit.group(1) in STATES]
+    if "zip" in note.folded:
+        found += [Span(hit.start(1), hit.end(1), "ZIP") for hit in _ZIP_WORD.finditer(note.folded)]
+    found += _labelled(note)
+    found += _unlabelled(note)
+    return [*found, *_ages(note, max_age)]
+
+
+def _each(pattern: re.Pattern[str], text: str, kind: str) -> Iterator[Span]:
+    for hit in pattern.finditer(text):
+        yield Span(hit.start(), hit.end(), kind)  # type: ignore[arg-type]
+
+
+def _digits(text: str, span: Span) -> int:
+    return sum(one.isdigit() for one in text[span.start : span.end])
+
+
+def _local_phones(note: Note) -> Iterator[Span]:
+    """Find 555-0134 after a word that speaks of telephones."""
+    for hit in _LOCAL.finditer(note.text):
+        before = re.findall(r"[a-z]+", note.folded[max(0, hit.start() - 24) : hit.start()])
+        if set(before[-3:]) & _PHONE_WORDS:
+            yield Span(hit.start(), hit.end(), "PHONE")
+
+
+def _labelled(note: Note) -> Iterator[Span]:
+    """Find the number behind a word such as MRN, account, licence, serial."""
+    known = lexicon().lists
+    labels, weak = known["id_labels"], known["weak_id_labels"]
+    for at, word in enumerate(note.words):
+        if word not in labels or (word == "id" and note.spelled(at) == "id"):
+            continue
+        hit = _LABELLED.match(note.folded, note.ends[at])
+        if hit is None:
+            continue
+        value = hit.group(1)
+        n_digits = sum(one.isdigit() for one in value)
+        marked = (
+            ":" in hit.group()[: hit.start(1) - hit.start()]
+            or "#" in hit.group()
+            or len(hit.group()) > len(value) + 3
+        )
+        least = 5 if word in weak else 4 if not marked else 3
+        if n_digits >= least or (n_digits >= 3 and any(one.isalpha() for one in value) and word not in weak):
+            start, end = hit.start(1), hit.end(1)
+            yield Span(start, end, "ID")
+
+
+def _unlabelled(note: Note) -> Iterator[Span]:
+    """Find long numbers, and words of letters and digits, that no measurement has."""
+    text = note.text
+    for hit in _LONG.finditer(text):
+        if _apart(text, hit) and not _is_code(note, hit.start()) and _looks_like_id(hit.group()):
+            yield Span(hit.start(), hit.end(), "ID")
+    for hit in _MIXED.finditer(text):
+        letters = sum(one.isalpha() for one in hit.group())
+        digits = sum(one.isdigit() for one in hit.group())
+        if digits >= 4 and letters and letters + digits >= 6 and not _is_code(note, hit.start()):
+            yield Span(hit.start(), hit.end(), "ID")
+
+
+def _apart(text: str, hit: re.Match[str]) -> bool:
+    before, after = text[max(0, hit.start() - 2) : hit.start()], text[hit.end() : hit.end() + 2]
+    joined = before[-1:].isalnum() or (before[-1:] in tuple("-./") and before[-1:] != "")
+    return not joined and not (after[:1].isalnum() or re.match(r"[-/]\d", after))
+
+
+def _looks_like_id(value: str) -> bool:
+    digits = sum(one.isdigit() for one in value)
+    runs = value.split("-")
+    if any(one.isalpha() for one in value):
+        return digits >= 4
+    return digits >= 7 or (len(runs) >= 3 and digits >= 6)
+
+
+def _is_code(note: Note, start: int) -> bool:
+    """Tell whether a word before says that it is a code of a vocabulary."""
+    before = re.findall(r"[a-z0-9]+", note.folded[max(0, start - 20) : start])
+    return bool(set(before[-3:]) & _CODES)
+
+
+def _ages(note: Note, max_age: int) -> Iterator[Span]:
+    for hit in _AGE.finditer(note.folded):
+        group = 1 if hit.group(1) else 2
+        if int(hit.group(group)) > max_age:
+            yield Span(hit.start(group), hit.end(group), "AGE")
+    if "ninety" in note.folded or "hundred" in note.folded or "centen" in note.folded:
+        for hit in _AGE_WORD.finditer(note.folded):
+            group = 1 if hit.group(1) else 2
+            yield Span(hit.start(group), hit.end(group), "AGE")
+
+
+STATES: Final = frozenset(
+    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "  # noqa: SIM905
+    "OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
+)

@@ -1,0 +1,81 @@
+"""In: a note and who its patient is. Out: the same note without identities.
+
+Three passes, each over what the one before left: the patient's known identifiers, rules, a classifier where the
+policy asks for one. What is found is replaced, never blanked.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from residency.deid.day_forms import Clock, find_dates
+from residency.deid.known import Known, find_known
+from residency.deid.naming import Names
+from residency.deid.patterns import find_patterns
+from residency.deid.spans import Note, Span, merged
+from residency.deid.surrogates import Surrogates
+from residency.deid.whereabouts import Whereabouts
+
+Classifier = Callable[[str], Sequence[Span]]
+
+
+@dataclass(frozen=True)
+class Scrubbed:
+    """A note without identities.
+
+    Attributes:
+        text: the note.
+        found: how many spans of each kind were replaced.
+        rest: what of the old text stands in the new one, with a line's end in place of each span.
+    """
+
+    text: str
+    found: Counter[str]
+    rest: str
+
+
+def find_spans(
+    text: str,
+    known: Known,
+    clock: Clock | None = None,
+    *,
+    max_age: int = 89,
+    years: bool = True,
+    classifier: Classifier | None = None,
+) -> list[Span]:
+    """Find what names somebody.
+
+    Args:
+        text: the note.
+        known: who the patient is; nothing where that is not known.
+        clock: when it was written.
+        max_age: the highest age that may show.
+        years: whether a year alone may stay.
+        classifier: looks last.
+
+    Returns:
+        Spans in order, none over another.
+    """
+    note = Note(text)
+    spans = [*find_known(note, known), *find_dates(note, clock or Clock(), alone=not years)]
+    spans += find_patterns(note, max_age)
+    spans += Names(note).spans()
+    spans += Whereabouts(note).spans()
+    if classifier is not None:
+        spans += classifier(text)
+    return merged(text, spans)
+
+
+def replace(text: str, spans: Sequence[Span], surrogates: Surrogates) -> Scrubbed:
+    """Put surrogates in the place of spans."""
+    shown: list[str] = []
+    rest: list[str] = []
+    place = 0
+    for span in spans:
+        kept = text[place : span.start]
+        shown += [kept, surrogates.of(text, span)]
+        rest.append(kept)
+        place = span.end
+    shown.append(text[place:])
+    rest.append(text[place:])
+    return Scrubbed("".join(shown), Counter(span.kind for span in spans), "\n".join(rest))

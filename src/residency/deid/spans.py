@@ -1,0 +1,157 @@
+"""In: a text. Out: its words with their places, and spans: what in it names somebody."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Final, Literal
+
+from residency.deid.lexicon import fold
+
+Kind = Literal[
+    "NAME",
+    "DATE",
+    "AGE",
+    "PHONE",
+    "EMAIL",
+    "URL",
+    "IP",
+    "ID",
+    "ZIP",
+    "ADDRESS",
+    "CITY",
+    "ORGANISATION",
+    "HOLIDAY",
+]
+How = Literal["known", "rule", "classifier"]
+
+_WORD: Final = re.compile(r"[^\W\d_]+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class DatePart:
+    """A part of a date in a text: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending)."""
+
+    start: int
+    end: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of text that names somebody, or says something of them that few share.
+
+    Attributes:
+        start, end: characters.
+        kind: what it is.
+        how: who found it: the patient's known identifiers, a rule, or a classifier.
+        day: of a date, the day it means.
+        parts: of a date, its parts.
+    """
+
+    start: int
+    end: int
+    kind: Kind
+    how: How = "rule"
+    day: date | None = None
+    parts: tuple[DatePart, ...] = ()
+
+
+class Note:
+    """A text cut into words; words are folded, places are those of the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.folded = fold(text)
+        found = [(one.start(), one.end(), one.group()) for one in _WORD.finditer(self.folded)]
+        self.starts = [one[0] for one in found]
+        self.ends = [one[1] for one in found]
+        self.words = [one[2] for one in found]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def gap(self, at: int) -> str:
+        """Give what stands between a word and the next; a line's end where there is none."""
+        if not 0 <= at < len(self.words) - 1:
+            return "\n"
+        return self.text[self.ends[at] : self.starts[at + 1]]
+
+    def capital(self, at: int) -> bool:
+        """Tell whether a word begins with a capital."""
+        return 0 <= at < len(self.words) and self.text[self.starts[at]].isupper()
+
+    def spelled(self, at: int) -> str:
+        """Give a word as it is spelled."""
+        return self.text[self.starts[at] : self.ends[at]]
+
+    def shouted(self, at: int) -> bool:
+        """Tell whether a word stands in a line of capitals, where a capital says nothing."""
+        start = self.text.rfind("\n", 0, self.starts[at]) + 1
+        return any(begin <= start < end for begin, end in self._loud)
+
+    @cached_property
+    def _loud(self) -> list[tuple[int, int]]:
+        if not _LOUD.search(self.text):
+            return []
+        lines, place = [], 0
+        for line in self.text.split("\n"):
+            letters = [one for one in line if one.isalpha()]
+            if len(letters) > 3 and sum(one.isupper() for one in letters) > 0.8 * len(letters):
+                lines.append((place, place + len(line) + 1))
+            place += len(line) + 1
+        return lines
+
+    def opens(self, at: int) -> bool:
+        """Tell whether a word is the first of a sentence or a line."""
+        before = self.text[: self.starts[at]].rstrip(" \t\"'(*-•")
+        return not before or before[-1] in ".!?:;\n"
+
+
+_LOUD: Final = re.compile(r"[A-Z]{4}")
+
+
+def merged(text: str, spans: list[Span]) -> list[Span]:
+    """Give spans that do not overlap: the known before the found, the longer before the shorter.
+
+    A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail address,
+    makes way for it.
+    """
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda one: (_rank(one, spans), one.start - one.end, one.start)):
+        kept += [piece for piece in _free(text, span, kept) if piece not in kept]
+    return sorted(kept, key=lambda one: one.start)
+
+
+_RANK: Final = {"known": 1, "rule": 2, "classifier": 3}
+_NUMBERS: Final = frozenset({"EMAIL", "URL", "PHONE", "ID"})
+_WHOLE: Final = _NUMBERS | {"NAME"}
+
+
+def _rank(span: Span, spans: list[Span]) -> int:
+    if span.how == "rule" and span.kind in _WHOLE:
+        for one in spans:
+            if one.how == "known" and span.start <= one.start and one.end <= span.end:
+                if span.kind == one.kind or span.kind in _NUMBERS:
+                    return 0
+    return _RANK[span.how]
+
+
+def _free(text: str, span: Span, taken: list[Span]) -> list[Span]:
+    """Give what of a span nobody has taken; of a date that is cut, the form is lost."""
+    edges = [(span.start, span.end)]
+    for one in taken:
+        if one.start < span.end and span.start < one.end:
+            edges = [
+                piece
+                for low, high in edges
+                for piece in ((low, min(high, one.start)), (max(low, one.end), high))
+                if piece[0] < piece[1]
+            ]
+    if edges == [(span.start, span.end)]:
+        return [span]
+    return [
+        Span(low, high, span.kind, span.how)
+        for low, high in edges
+        if any(one.isalnum() for one in text[low:high])
+    ]
