@@ -12,9 +12,9 @@ _YEAR: Final = 365.25
 _RISE_YEARS: Final = 1.5
 _STAYS: Final = 0.55
 _TREATED_DAYS: Final = 180.0
-_FIRST_MM: Final = 3.0
+_FIRST_MM: Final = 6.0
 _LARGEST_MM: Final = 90.0
-_DOUBLING_DAYS: Final = 150.0
+_DOUBLING_DAYS: Final = 120.0
 _SPREAD: Final = 0.35
 
 
@@ -44,7 +44,7 @@ def doubling_days(person: Person) -> float:
 
 
 def nodule_mm(person: Person, day: Float64[np.ndarray, " moment"]) -> Float64[np.ndarray, " moment"]:
-    """Give the diameter of a lung tumour: 3 mm at onset, growing by its own doubling time of volume.
+    """Give the diameter of a lung tumour: 6 mm at onset, growing by its own doubling time of volume.
 
     It is 0 for who has none; from the diagnosis on it is treated and stays as it is.
     """
