@@ -108,7 +108,8 @@ class Plugins(Generic[T]):
         """Load the part called `name`.
 
         Raises:
-            PluginError: no part, or more than one, has that name, or its extra is missing.
+            PluginError: no part, or more than one, has that name, or its extra is missing: the one that the
+                entry point names in brackets, else one of the part's own name.
         """
         found = list(entry_points(group=self.group, name=name))
         if len(found) != 1:
@@ -121,8 +122,9 @@ class Plugins(Generic[T]):
         except ModuleNotFoundError as missing:
             if (missing.name or "").startswith("residency"):
                 raise  # our own bug, not a missing extra
+            extra = next(iter(found[0].extras), name)
             raise PluginError(
-                f"{self.kind} {name!r} needs {missing.name}", mend=f"pip install 'residency[{name}]'"
+                f"{self.kind} {name!r} needs {missing.name}", mend=f"pip install 'residency[{extra}]'"
             ) from missing
         return part()
 

@@ -55,6 +55,7 @@ SLICES = pa.schema(
         pa.field("available", MOMENT),
         pa.field("visit_id", pa.int64()),
         pa.field("site", pa.string()),
+        pa.field("source", pa.string()),  # reference to the record; null where series and instance tell it
         pa.field("study", pa.string()),  # StudyInstanceUID; null where there is none
         pa.field("series", pa.string(), nullable=False),
         pa.field("instance", pa.string(), nullable=False),

@@ -20,7 +20,8 @@ from residency.contract.progress import Progress, silent
 from residency.records import attachments, metadata, observed, shards
 from residency.records.attachments import split
 from residency.records.feeds import Feed, OpenFeed, common_settings, open_feeds, told
-from residency.records.gathering import Gathering, SpooledFeed, gather
+from residency.records.gathering import Gathering, SpooledFeed, gather, left_out
+from residency.records.imaging import Told, together, write_images
 from residency.records.runs import Chunks
 from residency.records.settings import Settings
 from residency.records.shards import Range
@@ -61,11 +62,15 @@ def ingest(
         except ResidencyError:
             shutil.rmtree(spool, ignore_errors=True)  # the input will be another when it is mended
             raise
-        _write_tables(step, found, common, progress)
+        images = _write_tables(step, found, common, progress)
         _write_metadata(step, found, common)
+        counts = found.counts
+        for reason, n in images.dropped.items():
+            counts = left_out(counts, reason, n)
+        result = {"images_with_spacing_at_detector": images.at_detector} if found.slices else {}
         return step.finish(
-            rows=RowCounts(read=found.counts.read, kept=found.counts.kept, dropped=found.counts.dropped),
-            result=found.result(),
+            rows=RowCounts(read=counts.read, kept=counts.kept, dropped=counts.dropped),
+            result=found.result() | result,
         )
 
 
@@ -85,14 +90,18 @@ def _spooled(spool: Path, feeds: Sequence[OpenFeed], progress: Progress) -> list
     return found
 
 
-def _write_tables(step: Step, found: Gathering, common: Settings, progress: Progress) -> None:
+def _write_tables(step: Step, found: Gathering, common: Settings, progress: Progress) -> Told:
+    """Write every table of every range; tell what became of images."""
+    told = []
     for done, part in enumerate(found.ranges):
         progress("writing", done, len(found.ranges))
         for folder, make in _tables(found, part, common).items():
             step.shard(part.key, folder, suffix=".parquet", make=partial(_write, make))
         for folder, piece, make in _attached(found, part):
             step.shard(piece.key, folder, suffix=".parquet", make=partial(_write, make))
+        told.append(write_images(step, found, part))
     progress("writing", len(found.ranges), len(found.ranges))
+    return together(told)
 
 
 def _write(make: Callable[[], pa.Table], path: Path) -> int:

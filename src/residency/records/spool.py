@@ -298,12 +298,13 @@ def spool_chunk(folder: Path, rows: Iterable[Rows | Dropped]) -> None:
     for item in rows:
         spool.add(item)
     spool.close()
-    _flush_to_disk(making)
+    flush_to_disk(making)
     making.rename(folder)
-    _flush_to_disk(folder.parent)
+    flush_to_disk(folder.parent)
 
 
-def _flush_to_disk(folder: Path) -> None:
+def flush_to_disk(folder: Path) -> None:
+    """See that a folder and its files outlast a power cut."""
     for path in [*folder.iterdir(), folder]:
         if path.is_file() or path == folder:
             handle = os.open(path, os.O_RDONLY)
