@@ -31,12 +31,14 @@ class Part:
         of: the disease, or the happening.
         arm: for a finding, which drug follows; -1 where that does not matter.
         levels: for a strike, the stages of the diseases that act by stage.
+        given: stages that hold in all states.
     """
 
     kind: Literal["onset", "found", "strike", "death", "fatal"]
     of: int
     arm: int = -1
     levels: tuple[tuple[int, int], ...] = ()
+    given: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,12 @@ def chain(target: int) -> Chain:
     return _chain(levels, -1, h)
 
 
+@cache
 def aftermath(h: int, arm: int) -> Chain:
     """Lay out the chain of a happening after its treatment was decided on: the core and the end."""
     ratio = effects()
-    given = _trigger(ratio.treatment[h])
-    stages = ((given, FOUND + arm),) if given < len(ratio.death) else ()
-    return _chain(dict.fromkeys(sorted(core(ratio)), 2), -1, h, fixed=stages)
+    levels = dict.fromkeys(sorted(core(ratio)), 2)
+    return _chain(levels, -1, h, fixed=((_trigger(ratio.treatment[h]), FOUND + arm),))
 
 
 def _trigger(treatment: int) -> int:
@@ -133,8 +135,8 @@ def _parts(
         by_stage = [one for one, n in levels.items() if n > 2 or ratio.pace[one, happening] != 0]
         by_stage = [one for one in by_stage if one not in dict(fixed)]
         for combination in product(*(range(levels[one]) for one in by_stage)):
-            stages = (*zip(by_stage, combination, strict=True), *fixed)
-            parts.append(Part("strike", happening, levels=stages))
+            stages = tuple(zip(by_stage, combination, strict=True))
+            parts.append(Part("strike", happening, levels=stages, given=fixed))
     return tuple(parts)
 
 
@@ -153,8 +155,8 @@ def _change(
     if part.kind == "found":
         rate = float(ratio.diagnosis[part.of]) * (now[part.of] == HIDDEN)
         return rate, {} if part.of == target else {**now, part.of: FOUND + max(part.arm, 0)}
-    staged = dict(part.levels)
-    here = all(now.get(one, level) == level for one, level in staged.items())
+    here = all(now[one] == level for one, level in part.levels)
+    staged = dict((*part.levels, *part.given))
     rest = np.array([0.0 if one in staged else float(has[one]) for one in range(len(has))])
     return float(np.exp(rest @ ratio.happening[:, part.of])) * here, {}
 
@@ -191,10 +193,13 @@ def _power(part: Part, people: People, rates: Intensities) -> Float64[np.ndarray
     """Add up what the stages do to a strike, for each person."""
     ratio, h = effects(), part.of
     power = np.zeros(len(people))
-    for one, level in part.levels:
+    for one, level in (*part.levels, *part.given):
+        chronic = one < len(ratio.death)
         if level > FREE:
-            power += ratio.happening[one, h] + ratio.pace[one, h] * np.log(people.pace[:, one])
-        if level >= FOUND:
+            power += ratio.pace[one, h] * np.log(people.pace[:, one])
+        if level > FREE and chronic:
+            power += ratio.happening[one, h]
+        if level >= FOUND and chronic:
             power += ratio.known[one, h]
         if level >= FOUND and ratio.treatment[h] >= 0 and _trigger(ratio.treatment[h]) == one:
             power += rates.arm[:, h, level - FOUND]

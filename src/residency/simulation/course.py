@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from residency.simulation.intensities import Effects, Intensities, effects, intensities
+from residency.simulation.hazards import State, arm_taken, death_rates, onset_rates, strike_rates
+from residency.simulation.intensities import Intensities, effects, intensities
 from residency.simulation.medicine import hospital
 from residency.simulation.people import People
 from residency.simulation.spec import BEFORE_YEARS, YEAR_DAYS, HospitalSpec
 
 _LEAD_SPREAD = 0.5
+_AFTER_YEARS = 6
+"""Years that are lived on after the records: what a treatment would have done is known for five years."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,16 @@ class Course:
     fatal: Float64[np.ndarray, " patient"]
     death: Float64[np.ndarray, " patient"]
     until: Float64[np.ndarray, " patient"]
+
+    def state(self, day: Float64[np.ndarray, " moment"]) -> State:
+        """Say what each patient has at each of some moments."""
+        chronic = len(hospital().chronic)
+        decided = self.asked[:, None] <= day[:, None]
+        return State(
+            has=self.onset[:, None, :chronic] <= day[:, None],
+            known=self.diagnosis[:, None] <= day[:, None],
+            taken=np.where(decided, self.taken[:, None], -1),
+        )
 
     @property
     def event(self) -> Float64[np.ndarray, "patient happening"]:
@@ -90,25 +103,22 @@ def _sizes() -> tuple[int, int]:
 def _factual(
     potential: Float64[np.ndarray, "patient happening 2"], taken: Int64[np.ndarray, "patient treatment"]
 ) -> Float64[np.ndarray, "patient happening"]:
-    never = np.zeros(len(taken), bool)
-    arm = np.stack([taken[:, t] == 1 if t >= 0 else never for t in effects().treatment], axis=1)
-    return np.where(arm, potential[..., 1], potential[..., 0])
+    return np.where(arm_taken(taken), potential[..., 1], potential[..., 0])
 
 
 def course(people: People, spec: HospitalSpec) -> Course:
-    """Follow people from years before entry to the end of the records.
+    """Follow people from years before entry to years after the end of the records.
 
     Each change has one clock, a unit exponential that runs at the change's rate; within a year the rates are
     constant between changes, so the times are exact. A happening has one exponential for both arms.
     """
-    rates = intensities(people, -BEFORE_YEARS, spec.days // YEAR_DAYS, spec.variant)
-    ratio = effects()
+    rates = intensities(people, -BEFORE_YEARS, spec.days // YEAR_DAYS + _AFTER_YEARS, spec.variant)
     k, h = _sizes()
     left = np.concatenate([people.clocks[:, : 2 * k + h], people.clocks[:, 2 * k :]], axis=1)
     asked = np.full(people.lot.shape, np.inf)
     clocks = _Clocks(left, np.full_like(left, np.inf), asked, np.full(asked.shape, -1))
     for year in range(rates.onset.shape[1]):
-        _live_a_year(clocks, people, rates, ratio, year)
+        _live_a_year(clocks, people, rates, year)
     return _told(clocks, people, spec)
 
 
@@ -134,13 +144,13 @@ def _leaves(onset: Float64[np.ndarray, "patient chronic"], people: People) -> Fl
     return np.where(people.growth > 0.3, first + 1000 * people.delay, np.inf)
 
 
-def _live_a_year(clocks: _Clocks, people: People, rates: Intensities, ratio: Effects, year: int) -> None:
+def _live_a_year(clocks: _Clocks, people: People, rates: Intensities, year: int) -> None:
     start = float((year + rates.first_year) * YEAR_DAYS)
     day = np.full(len(clocks.left), start)
     end = start + YEAR_DAYS
     rows = np.arange(len(day))
     while (day < end).any():
-        speed = _speeds(clocks, people, rates, ratio, year)
+        speed = _speeds(clocks, people, rates, year)
         wait = np.divide(clocks.left, speed, out=np.full_like(clocks.left, np.inf), where=speed > 0)
         which = wait.argmin(axis=1)
         soonest = wait[rows, which]
@@ -180,46 +190,17 @@ def _kill(clocks: _Clocks, people: People) -> None:
 
 
 def _speeds(
-    clocks: _Clocks, people: People, rates: Intensities, ratio: Effects, year: int
+    clocks: _Clocks, people: People, rates: Intensities, year: int
 ) -> Float64[np.ndarray, "patient clock"]:
-    has, found = clocks.has, clocks.found
+    ratio, state = effects(), State(clocks.has, clocks.known, clocks.taken)
     alive = ~np.isfinite(clocks.rang[:, -1:])
-    onset = rates.onset[:, year] * np.exp(_sum(has, ratio.onset)) * ~has
-    diagnosis = ratio.diagnosis * (has & ~found)
-    all_strikes = rates.happening[:, year] * _strikes(clocks, people, ratio)
-    waiting = ~np.isfinite(clocks.potential)
-    survived = (all_strikes * (1 - ratio.fatal))[:, :, None] * _arm(clocks, rates, ratio) * waiting
-    fatal = all_strikes * ratio.fatal * (year + rates.first_year >= 0)
-    acute = clocks.left.shape[1] - 1 - 2 * has.shape[1] - 2 * waiting.shape[1]
-    death = rates.death[:, year, None] * np.exp(_sum(has, ratio.death[:, None]))
-    parts = [onset, diagnosis, survived[..., 0], survived[..., 1], fatal[:, :acute], death]
+    onset = onset_rates(rates.onset[:, year], state)
+    diagnosis = ratio.diagnosis * (state.has & ~clocks.found)
+    strikes = strike_rates(rates.happening[:, year], state, np.log(people.pace), rates.arm)
+    survived = strikes * (1 - ratio.fatal)[:, None] * ~np.isfinite(clocks.potential)
+    acute = state.known.shape[1] - state.has.shape[1]
+    fatal = (strikes[..., 0] * ratio.fatal * (year + rates.first_year >= 0))[:, :acute]
+    death = death_rates(rates.death[:, year], state)[:, None]
+    parts = [onset, diagnosis, survived[..., 0], survived[..., 1], fatal, death]
     speed: np.ndarray = np.concatenate(parts, axis=1) * alive
     return speed
-
-
-def _strikes(clocks: _Clocks, people: People, ratio: Effects) -> Float64[np.ndarray, "patient happening"]:
-    """Give the factor on each happening's rate, treatment apart; 0 before the disease that it must follow."""
-    has, known = clocks.has, clocks.known
-    begun = np.concatenate([has, known[:, has.shape[1] :]], axis=1)
-    power = _sum(has, ratio.happening) + _sum(clocks.found, ratio.known)
-    power += (begun * np.log(people.pace)) @ ratio.pace
-    always = np.ones(len(known), bool)
-    able = np.stack([known[:, of] if of >= 0 else always for of in ratio.of], axis=1)
-    result: np.ndarray = np.exp(power) * able
-    return result
-
-
-def _arm(clocks: _Clocks, rates: Intensities, ratio: Effects) -> Float64[np.ndarray, "patient happening 2"]:
-    """Give the factor of each arm: 1 until the treatment is decided on."""
-    never = np.zeros(len(clocks.taken), bool)
-    asked = np.stack([clocks.taken[:, t] >= 0 if t >= 0 else never for t in ratio.treatment], axis=1)
-    result: np.ndarray = np.exp(rates.arm * asked[:, :, None])
-    return result
-
-
-def _sum(
-    has: Bool[np.ndarray, "patient chronic"], ratio: Float64[np.ndarray, "chronic to"]
-) -> Float64[np.ndarray, "patient to"]:
-    """Add up the logarithms of what each patient has."""
-    result: np.ndarray = has.astype(np.float64) @ ratio
-    return result
