@@ -1,6 +1,7 @@
 """In: people and rates. Out: when each disease began and was found, what struck them, and when they died."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -118,7 +119,8 @@ def course(people: People, spec: HospitalSpec) -> Course:
     asked = np.full(people.lot.shape, np.inf)
     clocks = _Clocks(left, np.full_like(left, np.inf), asked, np.full(asked.shape, -1))
     for year in range(rates.onset.shape[1]):
-        _live_a_year(clocks, people, rates, year)
+        start = float((year + rates.first_year) * YEAR_DAYS)
+        _live_a_year(clocks, _year(people, rates, year), start)
     return _told(clocks, people, spec)
 
 
@@ -144,37 +146,66 @@ def _leaves(onset: Float64[np.ndarray, "patient chronic"], people: People) -> Fl
     return np.where(people.growth > 0.3, first + 1000 * people.delay, np.inf)
 
 
-def _live_a_year(clocks: _Clocks, people: People, rates: Intensities, year: int) -> None:
-    start = float((year + rates.first_year) * YEAR_DAYS)
-    day = np.full(len(clocks.left), start)
-    end = start + YEAR_DAYS
-    rows = np.arange(len(day))
-    while (day < end).any():
-        speed = _speeds(clocks, people, rates, year)
-        wait = np.divide(clocks.left, speed, out=np.full_like(clocks.left, np.inf), where=speed > 0)
+@dataclass(frozen=True)
+class _Year:
+    """What holds for people throughout a year."""
+
+    onset: Float64[np.ndarray, "patient chronic"]
+    happening: Float64[np.ndarray, "patient happening"]
+    death: Float64[np.ndarray, " patient"]
+    kills: Bool[np.ndarray, " patient"]
+    arm: Float64[np.ndarray, "patient happening 2"]
+    propensity: Float64[np.ndarray, "patient treatment"]
+    log_pace: Float64[np.ndarray, "patient disease"]
+    lot: Float64[np.ndarray, "patient treatment"]
+    delay: Float64[np.ndarray, " patient"]
+
+
+_Part = TypeVar("_Part", _Clocks, _Year)
+
+
+def _of(whole: _Part, rows: Int64[np.ndarray, " row"]) -> _Part:
+    """Take some patients."""
+    return type(whole)(**{one.name: getattr(whole, one.name)[rows] for one in fields(whole)})
+
+
+def _year(people: People, rates: Intensities, year: int) -> _Year:
+    lived = np.full(len(people), year + rates.first_year >= 0)
+    return _Year(
+        onset=rates.onset[:, year], happening=rates.happening[:, year], death=rates.death[:, year],
+        kills=lived, arm=rates.arm, propensity=rates.propensity[:, year], log_pace=np.log(people.pace),
+        lot=people.lot, delay=people.delay,
+    )  # fmt: skip
+
+
+def _live_a_year(clocks: _Clocks, holds: _Year, start: float) -> None:
+    """Let the clocks run for a year; who had one ring goes on from there."""
+    rows, day, end = np.arange(len(clocks.left)), np.full(len(clocks.left), start), start + YEAR_DAYS
+    while len(rows):
+        mine, year = _of(clocks, rows), _of(holds, rows)
+        speed = _speeds(mine, year)
+        wait = np.divide(mine.left, speed, out=np.full_like(mine.left, np.inf), where=speed > 0)
         which = wait.argmin(axis=1)
-        soonest = wait[rows, which]
-        pause = np.minimum(soonest, end - day)
-        clocks.left -= speed * pause[:, None]
-        rings = (soonest <= end - day) & (day < end)
-        clocks.rang[rows[rings], which[rings]] = (day + pause)[rings]
-        clocks.left[rows[rings], which[rings]] = 0.0
-        day = np.where(rings, day + pause, end)
-        _decide(clocks, people, rates.propensity[:, year], day)
-        _kill(clocks, people)
+        soonest = wait[np.arange(len(rows)), which]
+        rings = np.flatnonzero(soonest <= end - day)
+        mine.left -= speed * np.minimum(soonest, end - day)[:, None]
+        mine.left[rings, which[rings]] = 0.0
+        day = (day + soonest)[rings]
+        mine.rang[rings, which[rings]] = day
+        clocks.left[rows] = mine.left
+        rows = rows[rings]
+        rang, year = _of(mine, rings), _of(year, rings)
+        _decide(rang, year, day)
+        _kill(rang, year)
+        for one in ("rang", "asked", "taken"):
+            getattr(clocks, one)[rows] = getattr(rang, one)
 
 
-def _decide(
-    clocks: _Clocks,
-    people: People,
-    propensity: Float64[np.ndarray, "patient treatment"],
-    day: Float64[np.ndarray, " patient"],
-) -> None:
+def _decide(clocks: _Clocks, year: _Year, day: Float64[np.ndarray, " patient"]) -> None:
     """Decide on a treatment at the moment at which its disease gets on record."""
-    known = clocks.known[:, _asks()]
-    now = known & ~np.isfinite(clocks.asked)
+    now = clocks.known[:, _asks()] & ~np.isfinite(clocks.asked)
     clocks.asked[now] = np.broadcast_to(day[:, None], now.shape)[now]
-    clocks.taken[now] = (people.lot < propensity)[now]
+    clocks.taken[now] = (year.lot < year.propensity)[now]
 
 
 def _asks() -> list[int]:
@@ -182,25 +213,23 @@ def _asks() -> list[int]:
     return [names.index(one.of) for one in hospital().treatment]
 
 
-def _kill(clocks: _Clocks, people: People) -> None:
+def _kill(clocks: _Clocks, year: _Year) -> None:
     """Let death follow a fatal strike; nothing else happens in between."""
     k, h = _sizes()
     struck = clocks.rang[:, 2 * k + 2 * h : -1].min(axis=1)
-    clocks.rang[:, -1] = np.minimum(clocks.rang[:, -1], struck + people.delay)
+    clocks.rang[:, -1] = np.minimum(clocks.rang[:, -1], struck + year.delay)
 
 
-def _speeds(
-    clocks: _Clocks, people: People, rates: Intensities, year: int
-) -> Float64[np.ndarray, "patient clock"]:
+def _speeds(clocks: _Clocks, year: _Year) -> Float64[np.ndarray, "patient clock"]:
     ratio, state = effects(), State(clocks.has, clocks.known, clocks.taken)
     alive = ~np.isfinite(clocks.rang[:, -1:])
-    onset = onset_rates(rates.onset[:, year], state)
+    onset = onset_rates(year.onset, state)
     diagnosis = ratio.diagnosis * (state.has & ~clocks.found)
-    strikes = strike_rates(rates.happening[:, year], state, np.log(people.pace), rates.arm)
+    strikes = strike_rates(year.happening, state, year.log_pace, year.arm)
     survived = strikes * (1 - ratio.fatal)[:, None] * ~np.isfinite(clocks.potential)
     acute = state.known.shape[1] - state.has.shape[1]
-    fatal = (strikes[..., 0] * ratio.fatal * (year + rates.first_year >= 0))[:, :acute]
-    death = death_rates(rates.death[:, year], state)[:, None]
+    fatal = (strikes[..., 0] * ratio.fatal * year.kills[:, None])[:, :acute]
+    death = death_rates(year.death, state)[:, None]
     parts = [onset, diagnosis, survived[..., 0], survived[..., 1], fatal, death]
     speed: np.ndarray = np.concatenate(parts, axis=1) * alive
     return speed

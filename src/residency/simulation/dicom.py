@@ -1,11 +1,14 @@
 """In: pixels and who and what they show. Out: the bytes of a DICOM file, the same each time.
 
-Everything of one series that does not change from image to image is encoded once.
+What does not change within a series is encoded once, by pydicom; the little that changes from image to image
+is laid between by hand, which is some fifty times faster.
 """
 
+import struct
+import zlib
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +25,8 @@ COMPUTED_TOMOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.2"
 CLASSES: Final = {"CR": COMPUTED_RADIOGRAPHY, "DX": DIGITAL_X_RAY, "CT": COMPUTED_TOMOGRAPHY}
 EXPLICIT: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_CHANGING: Final = (0x00080018, 0x00200013, 0x00200032, 0x00201041, 0x00280301, 0x7FE00010)
+"""Tags of what changes: instance, number, position, location, words in the pixels, pixels."""
 _WRITER: Final = "2.25.88210946310741908734509851923467"
 
 
@@ -104,27 +109,32 @@ def write_series(series: Series, pictures: list[Picture]) -> list[bytes]:
     Raises:
         InputError: the extra is not installed.
     """
+    common = _common(series)
+    common.Rows, common.Columns = pictures[0].pixels.shape
+    parts = tuple(_encoded(common[first:last]) for first, last in pairwise((0, *_CHANGING)))
+    return [_file(parts, series, picture) for picture in pictures]
+
+
+def _encoded(part: "Dataset") -> bytes:
+    """Encode what does not change, as explicit VR, little-endian."""
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    into = DicomBytesIO()
+    into.is_little_endian, into.is_implicit_VR = True, False
+    write_dataset(into, part, parent_encoding="utf8")
+    return into.getvalue()
+
+
+def _common(series: Series) -> "Dataset":
+    """Lay out what does not change within the series."""
     try:
-        from pydicom.dataset import FileMetaDataset
-        from pydicom.uid import UID
+        from pydicom.dataset import Dataset
     except ModuleNotFoundError:
         raise InputError(
             "images are written with pydicom, which is not installed",
             mend="pip install 'residency[imaging]', or set images = false",
         ) from None
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(CLASSES[series.modality])
-    meta.TransferSyntaxUID = UID(DEFLATED if series.deflated else EXPLICIT)
-    meta.ImplementationClassUID = UID(_WRITER)
-    meta.ImplementationVersionName = "RESIDENCY"
-    common = _common(series)
-    return [_file(common, meta, series, picture) for picture in pictures]
-
-
-def _common(series: Series) -> "Dataset":
-    """Lay out what does not change within the series."""
-    from pydicom.dataset import Dataset
-
     day, clock = series.time[:8], series.time[8:]
     found: dict[str, Any] = {
         "SpecificCharacterSet": "ISO_IR 192", "ImageType": ["ORIGINAL", "PRIMARY"],
@@ -167,24 +177,46 @@ def _tomography(series: Series) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _file(common: "Dataset", meta: Any, series: Series, picture: Picture) -> bytes:
-    """Write one image. Only what differs from image to image is set anew."""
-    import pydicom
-
-    image = common
-    image.SOPInstanceUID = picture.uid
-    image.InstanceNumber = picture.number
-    image.Rows, image.Columns = picture.pixels.shape
-    if picture.burned_in is not None:
-        image.BurnedInAnnotation = picture.burned_in
-    if series.modality == "CT":
-        side = -(picture.pixels.shape[0] - 1) / 2 * series.spacing_mm
-        image.ImagePositionPatient = [side, side, round(picture.z_mm, 4)]
-        image.SliceLocation = round(picture.z_mm, 4)
+def _file(parts: tuple[bytes, ...], series: Series, picture: Picture) -> bytes:
+    """Write one image: what changes goes between what does not, in the order of the tags (PS3.5, 7.1.2)."""
+    side = -(picture.pixels.shape[0] - 1) / 2 * series.spacing_mm
+    place = f"{side:g}\\{side:g}\\{picture.z_mm:.4f}"
+    tomography = series.modality == "CT"
     little = "<u2" if picture.pixels.dtype.kind == "u" else "<i2"
-    image.add_new("PixelData", "OW", np.ascontiguousarray(picture.pixels, little).tobytes())
-    meta.MediaStorageSOPInstanceUID = picture.uid
-    image.file_meta = meta
-    into = BytesIO()
-    pydicom.dcmwrite(into, image, enforce_file_format=True)
-    return into.getvalue()
+    changing = (
+        _element(0x00080018, b"UI", picture.uid.encode()),
+        _element(0x00200013, b"IS", f"{picture.number}".encode()),
+        _element(0x00200032, b"DS", place.encode()) if tomography else b"",
+        _element(0x00201041, b"DS", f"{picture.z_mm:.4f}".encode()) if tomography else b"",
+        _element(0x00280301, b"CS", picture.burned_in.encode()) if picture.burned_in else b"",
+        _element(0x7FE00010, b"OW", np.ascontiguousarray(picture.pixels, little).tobytes()),
+    )
+    body = b"".join(chain.from_iterable(zip(parts, changing, strict=True)))
+    if series.deflated:
+        pressed = zlib.compressobj(6, zlib.DEFLATED, -15)
+        body = pressed.compress(body) + pressed.flush()
+        body += b"\0" * (len(body) % 2)
+    return _meta(series, picture) + body
+
+
+def _meta(series: Series, picture: Picture) -> bytes:
+    """Write the file's head (PS3.10, 7.1)."""
+    syntax = DEFLATED if series.deflated else EXPLICIT
+    found = b"".join((
+        _element(0x00020001, b"OB", b"\0\1"),
+        _element(0x00020002, b"UI", CLASSES[series.modality].encode()),
+        _element(0x00020003, b"UI", picture.uid.encode()),
+        _element(0x00020010, b"UI", syntax.encode()),
+        _element(0x00020012, b"UI", _WRITER.encode()),
+        _element(0x00020013, b"SH", b"RESIDENCY"),
+    ))  # fmt: skip
+    return b"\0" * 128 + b"DICM" + _element(0x00020000, b"UL", struct.pack("<I", len(found))) + found
+
+
+def _element(tag: int, kind: bytes, value: bytes) -> bytes:
+    """Write one element with explicit VR, its value padded to an even length."""
+    if len(value) % 2:
+        value += b"\0" if kind in (b"UI", b"OB", b"OW") else b" "
+    head = struct.pack("<HH2s", tag >> 16, tag & 0xFFFF, kind)
+    size = struct.pack("<HI", 0, len(value)) if kind in (b"OB", b"OW") else struct.pack("<H", len(value))
+    return head + size + value

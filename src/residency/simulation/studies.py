@@ -9,16 +9,17 @@ from jaxtyping import Float64
 from residency.simulation.anatomy import Chest, body, chest
 from residency.simulation.chances import BODY, IMAGES, stream
 from residency.simulation.charting import Chart
-from residency.simulation.contacts import EMERGENCY, MINUTE, STAY
+from residency.simulation.contacts import MINUTE
 from residency.simulation.dicom import uid
 from residency.simulation.medicine import hospital
 from residency.simulation.selection import image_chance
 from residency.simulation.spec import HospitalSpec
 
 X_RAY, CT = "399208008", "169069000"
-MOST: Final = {X_RAY: 6, CT: 3}
+MOST: Final = {X_RAY: 6, CT: 2}
 """Images that the archive keeps of one patient."""
-_AT_EMERGENCY, _AT_ADMISSION = 0.14, 0.3
+_AT_EMERGENCY, _AT_ADMISSION, _AT_VISIT = 0.14, 0.3, 0.006
+_BREATHLESS, _FAILING = 0.1, 0.8
 _DIGITAL_FROM: Final = 15_340  # days since 1970: at north the plate readers were replaced in 2012
 Fault = Literal["", "other_patient", "truncated"]
 
@@ -80,7 +81,7 @@ def studies(chart: Chart, spec: HospitalSpec) -> list[Study]:
 
 
 def _made(chart: Chart, code: str, rng: np.random.Generator) -> list[int]:
-    """Choose the contacts: those with the procedure, and for radiographs some emergencies and admissions."""
+    """Choose the contacts: those with the procedure; for radiographs some others too."""
     procedures = [one.code for one in hospital().procedure]
     done = chart.treated.done
     contacts = set(done[done[:, 1] == procedures.index(code), 0].tolist())
@@ -90,13 +91,22 @@ def _made(chart: Chart, code: str, rng: np.random.Generator) -> list[int]:
     if code == X_RAY:
         first = np.diff(seen.visit, prepend=-1) > 0
         kind = seen.contact_kind
-        extra = first & (
-            ((kind == EMERGENCY) & (draw < _AT_EMERGENCY)) | ((kind == STAY) & (draw < _AT_ADMISSION))
-        )
+        chance = np.array([_AT_VISIT, _AT_EMERGENCY, _AT_ADMISSION])[kind] + _for_the_heart(chart)
+        extra = first & (draw < chance)
         contacts |= set(np.flatnonzero(extra).tolist())
     held = [contact for contact in contacts if archived[contact]]
     kept = sorted(held, key=lambda contact: draw[contact])[: MOST[code]]
     return sorted(kept)
+
+
+def _for_the_heart(chart: Chart) -> Float64[np.ndarray, " contact"]:
+    """Give the chance of a radiograph for breathlessness that nobody has named, and at the diagnosis."""
+    person, day = chart.desk.person, chart.desk.contacts.day
+    one = [found.name for found in hospital().disease].index("heart_failure")
+    hidden = person.hidden(day)[:, one]
+    found = np.abs(day - person.diagnosis[one]) < MINUTE
+    chance: np.ndarray = _BREATHLESS * hidden + _FAILING * found
+    return chance
 
 
 def _study(
