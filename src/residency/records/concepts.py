@@ -170,3 +170,13 @@ def words(raw: bytes) -> str | None:
         if found := coding.display or spelled(coding):
             return found
     return concept.text
+
+
+def phrase(raw: bytes) -> str | None:
+    """Give what a sender wrote of a concept besides its codes."""
+    if not raw or raw == b"null":
+        return None
+    try:
+        return CONCEPT.decode(raw).text
+    except msgspec.ValidationError:
+        return None

@@ -62,7 +62,7 @@ class Document:
         return hashlib.sha256(body).hexdigest()[:12]
 
     def open(self) -> BufferedIOBase:
-        """Open it for reading, unpacked where its name ends in .gz.
+        """Open it for reading, unpacked where its name ends in .gz or .bgz.
 
         Raises:
             InputError: it cannot be read, or is no gzip.
@@ -71,7 +71,7 @@ class Document:
             raw: BufferedIOBase = BytesIO(self.body) if self.body is not None else self.path.open("rb")
         except OSError as error:
             raise InputError("cannot read a file", where=self.where(), mend=type(error).__name__) from None
-        if not self.name.endswith(".gz"):
+        if not self.name.endswith((".gz", ".bgz")):
             return raw
         is_gzip = raw.read(2) == b"\x1f\x8b"
         raw.close()

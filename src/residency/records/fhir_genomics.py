@@ -70,7 +70,8 @@ def _genotype(r: Observation, desk: Desk) -> dict[str, Any] | None:
     gene = parts.get("gene")
     if not name:
         return None
-    return {"gene": gene, "name": f"{gene}{name}" if gene and name.startswith("*") else name}
+    call = name.removeprefix(gene).strip() if gene else name
+    return {"gene": gene, "name": f"{gene}{call}" if gene and call.startswith("*") else name}
 
 
 def _variant(r: Observation, desk: Desk) -> dict[str, Any] | None:
@@ -78,7 +79,7 @@ def _variant(r: Observation, desk: Desk) -> dict[str, Any] | None:
         return None
     parts = _parts(r, desk)
     change = parts.pop("change", None)
-    return {**parts, "name": parts.get("name") or change}
+    return {**parts, "name": parts.get("name") or change or concepts.phrase(bytes(r.valueCodeableConcept))}
 
 
 def _parts(r: Observation, desk: Desk) -> dict[str, str]:
