@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from residency.contract import schema
-from residency.contract.codes import BIRTH
+from residency.contract.codes import BIRTH, DEATH
 from residency.records.draft import Ints
 from residency.records.runs import Run
 from residency.records.units import Reading
@@ -67,9 +67,9 @@ class Writing:
     site: tuple[Ints, ...]
 
     @property
-    def birth(self) -> int:
-        """Number of the code of birth; -1 where there is none."""
-        return self.codes.index(BIRTH) if BIRTH in self.codes else -1
+    def once(self) -> list[int]:
+        """Numbers of the codes that a patient has once: birth and death."""
+        return [self.codes.index(code) for code in (BIRTH, DEATH) if code in self.codes]
 
 
 def writing(pairs: Sequence[Sequence[Reading | None]], sites: Sequence[Sequence[str]]) -> Writing:
@@ -133,8 +133,8 @@ _FACT: Final = ["subject_id", "time", "code", "numeric_value", "text_value", "un
 
 
 def _once(frame: pl.DataFrame, how: Writing) -> pl.DataFrame:
-    """Keep static facts and births once."""
-    facts = frame.with_row_index("row").filter(pl.col("time").is_null() | (pl.col("code") == how.birth))
+    """Keep static facts, births and deaths once."""
+    facts = frame.with_row_index("row").filter(pl.col("time").is_null() | pl.col("code").is_in(how.once))
     again = facts.filter(~pl.struct(_FACT).is_first_distinct())["row"]
     return (
         frame

@@ -3,22 +3,25 @@
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from residency.contract import specs
-from residency.contract.errors import InputError, SpecError
+from residency.contract.errors import InputError, PluginError, SpecError
 from residency.contract.plugins import Dropped, Rows
 from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION
 from residency.records import table_events
 from residency.records.documents import Document, listing, unpacked
-from residency.records.draft import one_batch, wide
+from residency.records.draft import Ints, one_batch, wide
 from residency.records.table_files import Sheet, sheets
 from residency.records.table_mapping import Event, Measure, TableMapping, TablesMapping
 from residency.records.table_rows import ROW, Desk, key
+
+if TYPE_CHECKING:
+    from residency.records.table_images import NamedImages
 
 
 class TableSource:
@@ -38,8 +41,10 @@ class TableSource:
     ) -> Iterator[Rows | Dropped]:
         """Read some of the files, table by table."""
         settings = _settings(mapping)
+        images = _images(settings)
         for sheet, table in _sheets(documents, settings):
-            yield from _read(sheet, table, settings)
+            yield from _read(sheet, table, settings, images)
+        yield from images.read() if images else ()
         yield Rows("codes", _described(settings), n=0)
 
 
@@ -73,7 +78,20 @@ def _sheets(documents: tuple[Document, ...], settings: TablesMapping) -> Iterato
         yield from ((sheet, table) for sheet in sheets(group, table))
 
 
-def _read(sheet: Sheet, table: TableMapping, settings: TablesMapping) -> Iterator[Rows | Dropped]:
+def _images(settings: TablesMapping) -> "NamedImages | None":
+    """Give what collects image files, where the mapping names any: that needs the extra `imaging`."""
+    if not any(table.images for table in settings.tables):
+        return None
+    try:
+        from residency.records.table_images import NamedImages
+    except ModuleNotFoundError as missing:
+        raise PluginError(f"images need {missing.name}", mend="pip install 'residency[imaging]'") from None
+    return NamedImages()
+
+
+def _read(
+    sheet: Sheet, table: TableMapping, settings: TablesMapping, images: "NamedImages | None"
+) -> Iterator[Rows | Dropped]:
     """Give what a sheet holds, then what was left out of it."""
     desk = Desk(sheet, table, settings)
     pieces = [table_events.measure(desk, column, what) for column, what in table.measures.items()]
@@ -84,6 +102,7 @@ def _read(sheet: Sheet, table: TableMapping, settings: TablesMapping) -> Iterato
     used = np.zeros(sheet.frame.height, bool)
     for frame in (events, *labels.values()):
         used[frame[ROW].to_numpy()] = True
+    used[_with_images(desk, table, images)] = True
     left = desk.good(desk.frame)
     yield Rows("events", _batch(events.with_columns(era=pl.lit(None, pl.String)), EVENTS), n=int(used.sum()))
     for what in table.events:
@@ -96,6 +115,13 @@ def _read(sheet: Sheet, table: TableMapping, settings: TablesMapping) -> Iterato
     if idle := left.height - int(used.sum()):
         yield Dropped("nothing in the row that the mapping reads", n=idle)
     yield from desk.dropped
+
+
+def _with_images(desk: Desk, table: TableMapping, images: "NamedImages | None") -> Ints:
+    """Take note of the image files that a sheet names; give the rows that name one."""
+    if images is None or not table.images:
+        return np.empty(0, np.int64)
+    return np.concatenate([images.add(desk, image).to_numpy() for image in table.images])
 
 
 def _seen(frame: pl.DataFrame) -> pl.DataFrame:

@@ -101,10 +101,17 @@ def _reckoned(frame: pl.DataFrame, moment: Moment, hours: Clock) -> pl.Series:
         if moment.anchor_column
         else pl.repeat(hours.first[moment.anchor], frame.height, dtype=pl.Int64, eager=True)
     )
-    if not moment.offset:
-        return anchor
-    offset, wrong = numbers(frame[moment.offset])
-    shift = (offset * (SECONDS[moment.unit] * 1e6)).round(0)
-    wrong |= (shift.abs() > 2**61).fill_null(value=False)
-    total = anchor + shift.set(wrong, 0.0).cast(pl.Int64)
-    return total.set(wrong | (anchor == clock.BAD).fill_null(value=False), clock.BAD)
+    total, bad = anchor, (anchor == clock.BAD).fill_null(value=False)
+    for name, sign in ((moment.offset, 1.0), (moment.minus, -1.0)):
+        if name:
+            shift, wrong = _spans(frame[name], sign * SECONDS[moment.unit] * 1e6)
+            total, bad = total + shift, bad | wrong
+    return total.set(bad, clock.BAD)
+
+
+def _spans(column: pl.Series, unit: float) -> tuple[pl.Series, pl.Series]:
+    """Give a column of durations in microseconds, and the cells that are none."""
+    found, wrong = numbers(column)
+    span = (found * unit).round(0)
+    wrong |= (span.abs() > 2**60).fill_null(value=False)
+    return span.set(wrong, 0.0).cast(pl.Int64), wrong

@@ -40,6 +40,7 @@ class Moment:
         column: a column of dates or times, in ISO 8601 or in `format`.
         format: of the column, as strftime writes it.
         offset: or a column of numbers, in `unit`, from an anchor.
+        minus: a column of numbers, in `unit`, that is taken off: the anchor is so long before it.
         anchor: a time that is the same for all: ISO 8601.
         anchor_column: or a column that holds it, in ISO 8601.
         unit: of the offset.
@@ -49,15 +50,16 @@ class Moment:
     column: str = ""
     format: str = ""
     offset: str = ""
+    minus: str = ""
     anchor: str = ""
     anchor_column: str = ""
     unit: Duration = "h"
     delay_hours: float = 0.0
 
     def __post_init__(self) -> None:
-        if bool(self.column) == bool(self.offset or self.anchor):
+        if bool(self.column) == bool(self.offset or self.minus or self.anchor):
             raise ValueError("give column, or anchor with or without offset")
-        if self.offset and bool(self.anchor) == bool(self.anchor_column):
+        if (self.offset or self.minus) and bool(self.anchor) == bool(self.anchor_column):
             raise ValueError("an offset needs anchor or anchor_column, one of them")
         if self.anchor and Clock().first[self.anchor] == BAD:
             raise ValueError("anchor is no time in ISO 8601")
@@ -65,7 +67,7 @@ class Moment:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that are read."""
-        return tuple(name for name in (self.column, self.offset, self.anchor_column) if name)
+        return tuple(name for name in (self.column, self.offset, self.minus, self.anchor_column) if name)
 
 
 @spec
@@ -167,6 +169,32 @@ class Label:
 
 
 @spec
+class TableImage:
+    """An image file that a row names: PNG or JPEG.
+
+    Attributes:
+        path: of the file, seen from the table's folder, with column names in braces: `png/{image_id}.png`.
+        modality: DICOM's (`CR`, `DX`), with column names in braces, or the same for all rows.
+        body_site: DICOM's (`CHEST`), likewise.
+        time: when it was made; the row's where it is not given.
+        source: reference to it, likewise; the row's where it is not given.
+    """
+
+    path: str
+    modality: str = ""
+    body_site: str = ""
+    time: Moment | None = None
+    source: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that are read."""
+        templates = (self.path, self.modality, self.body_site, self.source)
+        named = tuple(name for template in templates for name in braced(template))
+        return named + (self.time.columns if self.time else ())
+
+
+@spec
 class TableMapping:
     """What the columns of some files mean.
 
@@ -183,6 +211,7 @@ class TableMapping:
         measures: for a wide table: what each column holds.
         events: what else a row says.
         birth: from an age.
+        images: files that a row names.
         labels: by task.
         observed: rows are written whether or not anything happens, so that the patient is seen from the
             first to the last; counts where the observation rule is `rows`.
@@ -200,13 +229,19 @@ class TableMapping:
     measures: dict[str, Measure] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     birth: Birth | None = None
+    images: tuple[TableImage, ...] = ()
     labels: dict[str, Label] = field(default_factory=dict)
     observed: bool = True
 
     def __post_init__(self) -> None:
-        timeless = [event for event in self.events if not event.static and event.time is None]
+        timeless: list[Event | TableImage] = [
+            event for event in self.events if not event.static and event.time is None
+        ]
+        timeless += [image for image in self.images if image.time is None]
         if self.time is None and (self.measures or self.labels or timeless):
-            raise ValueError("time is missing: measures, labels and events that are not static need one")
+            raise ValueError(
+                "time is missing: measures, labels, images and events that are not static need one"
+            )
         if len(self.separator) != 1:
             raise ValueError("separator must be one character")
 
@@ -233,6 +268,7 @@ class TableMapping:
             ),
             *self.measures,
             *(name for event in self.events for name in event.columns),
+            *(name for image in self.images for name in image.columns),
             *(label.column for label in self.labels.values()),
         )
         return tuple(dict.fromkeys(named))
