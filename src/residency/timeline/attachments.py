@@ -39,7 +39,7 @@ _HELD: Final = (
 _LISTS: Final = ("spacing_mm", "orientation")  # not for sorting
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what they hold is in no message
 class Note:
     """A note: what kind, as a code, and its text."""
 
@@ -47,7 +47,7 @@ class Note:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what they hold is in no message
 class Image:
     """An image or a series.
 
@@ -66,7 +66,7 @@ class Image:
     window: tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what they hold is in no message
 class Genome:
     """The variants of one patient from one source; the columns of the contract from `assembly` on."""
 
@@ -76,7 +76,7 @@ class Genome:
 Content: TypeAlias = Note | Image | Genome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what they hold is in no message
 class Attachments:
     """What is attached to some patients' moments.
 
