@@ -13,7 +13,20 @@ from residency.deid.lexicon import lexicon
 from residency.deid.spans import DatePart, Note, Span
 
 _NAMES: Final = tuple(
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ]
 )
 _MONTHS: Final = {name: i + 1 for i, name in enumerate(_NAMES)} | {
     **{name[:3]: i + 1 for i, name in enumerate(_NAMES)},

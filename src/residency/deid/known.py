@@ -180,9 +180,15 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
         and ("<" + word[:3] in halves or ">" + word[-3:] in halves)
         and _nearly(word, halves)
     }
-    likely |= {at for at in near if words[at] not in lexicon().words or (note.capital(at) and at - 1 in likely)}
+    likely |= {
+        at for at in near if words[at] not in lexicon().words or (note.capital(at) and at - 1 in likely)
+    }
+    particles = lexicon().lists["particles"]
     for at in sorted(likely):
-        yield Span(note.starts[at], note.ends[at], "NAME", "known")
+        first = at
+        while first > 0 and words[first - 1] in particles and note.gap(first - 1) in (" ", "'", "’", "-"):
+            first -= 1
+        yield Span(note.starts[first], note.ends[at], "NAME", "known")
         yield from _initials_beside(note, at)
     yield from _initials(note, known)
 
@@ -308,8 +314,12 @@ def _numbers(note: Note, known: Known) -> Iterator[Span]:
 
 def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[int]) -> Iterator[Span]:
     """Find known numbers within a stretch of letters, digits and what joins them."""
+    if len(text) < sizes[-1]:
+        return
     places = [at for at, one in enumerate(text) if one.isalnum()]
-    plain = "".join(text[at] for at in places).lower()
+    plain = "".join([text[at] for at in places]).lower()
+    if len(plain) < sizes[-1] or not any(one in plain for one in numbers):
+        return
     at = 0
     while at < len(plain):
         size = next((n for n in sizes if at + n <= len(plain) and plain[at : at + n] in numbers), 0)

@@ -105,6 +105,15 @@ def phrases(found: Iterable[str]) -> Phrases:
     return {first: tuple(sorted(rest, key=len, reverse=True)) for first, rest in index.items()}
 
 
+def inverted(groups: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Turn groups of words into the groups of each word."""
+    found: dict[str, tuple[str, ...]] = {}
+    for group, words in groups.items():
+        for word in words:
+            found[word] = (*found.get(word, ()), group)
+    return found
+
+
 def _with(kind: str, names: list[tuple[str, str]]) -> Words:
     return frozenset(name for name, kinds in names if kind in kinds)
 

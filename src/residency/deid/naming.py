@@ -1,12 +1,28 @@
 """In: a note. Out: names of people that titles, signatures, relatives and lists of names give away."""
 
+from functools import cache
 from typing import Final
 
-from residency.deid.lexicon import lexicon
+from residency.deid.lexicon import inverted, lexicon
 from residency.deid.spans import Note, Span
 
 _JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "’", " '", " (", ' "', '" '})
+_SIGNS: Final = frozenset("signed by name kin named surgeon attending".split())
 _MOST: Final = 4  # words of one name
+
+
+@cache
+def _triggers() -> dict[str, tuple[str, ...]]:
+    """Say of each word that may be part of a name, or stand beside one, what is to be looked at."""
+    known = lexicon()
+    lists = known.lists
+    groups = {
+        "_after_title": lists["titles"],
+        "_before_credential": lists["credentials"] | {"m", "d", "r", "p"},
+        "_after_label": lists["name_labels"] | lists["name_leads"] | lists["relatives"],
+        "_by_list": known.given | known.family,
+    }
+    return inverted(groups)
 
 
 class Names:
@@ -20,19 +36,10 @@ class Names:
 
     def spans(self) -> list[Span]:
         """Find every name."""
-        given, family = self.known.given, self.known.family
-        titles, credentials = self.lists["titles"], self.lists["credentials"]
-        leads, relatives = self.lists["name_leads"], self.lists["relatives"]
-        labels = self.lists["name_labels"]
+        triggers = _triggers()
         for at, word in enumerate(self.note.words):
-            if word in titles:
-                self._after_title(at)
-            if word in credentials or word in ("m", "d", "r", "p"):
-                self._before_credential(at)
-            if word in labels or word in leads or word in relatives:
-                self._after_label(at)
-            if (word in given or word in family) and self.note.capital(at):
-                self._by_list(at)
+            for what in triggers.get(word, ()):
+                getattr(self, what)(at)
         return [Span(self.note.starts[a], self.note.ends[b], "NAME") for a, b in self._joined()]
 
     def _joined(self) -> list[tuple[int, int]]:
@@ -66,13 +73,21 @@ class Names:
         if not 0 <= at < len(note) or not note.words[at].isalpha():
             return False
         word = note.words[at]
-        if not note.capital(at) or word in self.lists["not_names"] or word in self.lists["credentials"]:
+        barred = word in self.lists["not_names"] or word in self.lists["credentials"]
+        if not note.capital(at) or (barred and not self._is_month_name(at)):
             return False
         if len(word) == 1:
             return True
         if note.shouted(at) or (note.spelled(at).isupper() and len(word) < 5):
             return self._is_listed(at) and word not in self.known.words
         return self._is_listed(at) or word not in self.known.words
+
+    def _is_month_name(self, at: int) -> bool:
+        """Tell April Johnson from April 2019."""
+        note = self.note
+        named = note.words[at] in self.known.given and note.words[at] in self.lists["months"]
+        follows = at + 1 < len(note) and note.words[at + 1] in self.known.family
+        return named and follows and note.capital(at + 1) and note.gap(at) == " " and not note.shouted(at)
 
     def _run(self, first: int, *, strict: bool = False) -> int:
         """Give the last word of the name that begins with a word."""
@@ -100,7 +115,8 @@ class Names:
             return False
         if strict and len(word) > 1 and not self._is_listed(at):
             return False
-        if note.gap(at - 1) in ("-", "'", "’") and note.words[at - 1] in self.lists["eponyms"]:
+        hyphen = note.gap(at - 1) in ("-", "'", "’") and note.words[at - 1] in self.lists["eponyms"]
+        if hyphen and (self._thing_follows(at) or not self._is_listed(at)):
             return False
         doubtful = word in self.known.doubtful or word in self.lists["eponyms"]
         if doubtful and self._thing_follows(at):
@@ -180,9 +196,9 @@ class Names:
         elif gap in (" ", ", ", " (", ": ") and (
             word in self.lists["relatives"] or word in self.lists["name_leads"]
         ):
-            self._after_lead(first, is_relative=word in self.lists["relatives"])
+            self._after_lead(first, is_relative=word in self.lists["relatives"], is_sign=word in _SIGNS)
 
-    def _after_lead(self, first: int, *, is_relative: bool) -> None:
+    def _after_lead(self, first: int, *, is_relative: bool, is_sign: bool) -> None:
         note = self.note
         if not self._could_be(first) or len(note.words[first]) == 1:
             return
@@ -191,15 +207,16 @@ class Names:
         initial = last > first and len(note.words[last]) == 1
         if self._thing_follows(last):
             return
-        if (sure and (is_relative or last > first or self._is_listed(first))) or (
-            initial and self._is_listed(first)
-        ) or (is_relative and self._is_listed(first) and not note.shouted(first)):
+        listed = self._is_listed(first)
+        whole = sure and (is_relative or last > first or listed)
+        signed = is_sign and last > first and not note.shouted(first)
+        if whole or signed or (initial and listed) or (is_relative and listed and not note.shouted(first)):
             self.found.append((first, last))
 
     def _by_list(self, at: int) -> None:
         """Take a name that the lists know: with a family name or an initial, or alone where it is sure."""
         note, word = self.note, self.note.words[at]
-        if word in self.lists["not_names"]:
+        if not note.capital(at) or (word in self.lists["not_names"] and not self._is_month_name(at)):
             return
         if word in self.known.family and note.gap(at).startswith(",") and self._inverted(at):
             return

@@ -7,9 +7,12 @@ from typing import Final
 from residency.deid.lexicon import lexicon
 from residency.deid.spans import Note, Span
 
-_EMAIL: Final = re.compile(r"[\w.+-]+\s?@\s?[\w-]+(?:\.[\w-]+)+")
+_EMAIL: Final = re.compile(r"[\w.+-]{1,64}\s?@\s?[\w-]+(?:\.[\w-]+)+")
 _URL: Final = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"')\]]+[^\s<>\"')\].,;:]")
 _SITE: Final = re.compile(r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|health|info|io)\b(?:/[^\s,;)]*)?", re.I)
+_GROUPS: Final = re.compile(r"[\dxX*]{2}[-. ]\d{4}")
+_ENDING: Final = re.compile(r"\.(?:com|org|net|edu|gov|health|info|io)\b")
+_COLONS: Final = re.compile(r":[0-9a-f]{0,4}[:-][0-9a-f]|-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-")
 _HANDLE: Final = re.compile(r"(?<![\w.@])@[A-Za-z]\w{2,}")
 _IP: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
 _IP6: Final = re.compile(
@@ -23,6 +26,8 @@ _PHONE: Final = re.compile(
 )
 _ABROAD: Final = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")
 _LOCAL: Final = re.compile(r"(?<![\w.,/-])\d{3}-\d{4}(?![\d-])")
+_TRUNK: Final = re.compile(r"(?<![\w.,/-])\(?0\d{1,5}\)?[ /-]\d{3,8}(?:[ -]\d{2,6})*(?![\d,.]\d|\w)")
+_DOSE: Final = re.compile(r"\d+(?:IU|iu|mg|mcg|ml|mL|MG|ML|kcal|cc|units?|bpm|hrs?)")
 _ZIP: Final = re.compile(r"\b([A-Z]{2})\.?,?\s+(\d{5}(?:-\d{4})?)(?![\d-])")
 _ZIP_WORD: Final = re.compile(r"\bzip(?: ?code)?\s?[:#]?\s*(\d{5}(?:-\d{4})?)(?!\d)")
 _LONG: Final = re.compile(r"\d{7,}(?!\.\d)|\d{2,4}(?:-\d{2,6}){1,4}|[A-Z]{1,6}-?\d{4,}(?:-\d+)*\b")
@@ -41,10 +46,43 @@ _AGE_WORD: Final = re.compile(
     r"\b(ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|one hundred(?: and)?(?: \w+)?)(?=[\s-]years?[\s-])|\b(centenarian)\b"
 )
 _CODES: Final = frozenset(
-    ["icd", "icd9", "icd10", "loinc", "snomed", "rxnorm", "ndc", "cpt", "hcpcs", "atc", "cvx", "drg", "pmid", "doi", "nct", "grant", "chapter"]
+    [
+        "icd",
+        "icd9",
+        "icd10",
+        "loinc",
+        "snomed",
+        "rxnorm",
+        "ndc",
+        "cpt",
+        "hcpcs",
+        "atc",
+        "cvx",
+        "drg",
+        "pmid",
+        "doi",
+        "nct",
+        "grant",
+        "chapter",
+    ]
 )
 _PHONE_WORDS: Final = frozenset(
-    ["phone", "tel", "telephone", "call", "cell", "mobile", "fax", "pager", "home", "work", "contact", "number", "ext", "at"]
+    [
+        "phone",
+        "tel",
+        "telephone",
+        "call",
+        "cell",
+        "mobile",
+        "fax",
+        "pager",
+        "home",
+        "work",
+        "contact",
+        "number",
+        "ext",
+        "at",
+    ]
 )
 
 
@@ -60,14 +98,19 @@ def find_patterns(note: Note, max_age: int) -> list[Span]:
     if "@" in text:
         found += _each(_EMAIL, text, "EMAIL")
         found += _each(_HANDLE, text, "URL")
-    if "." in text:
+    if "://" in text or "www." in note.folded:
         found += _each(_URL, text, "URL")
+    if _ENDING.search(note.folded):
         found += _each(_SITE, text, "URL")
-    if ":" in text:
+    if _COLONS.search(note.folded):
         found += [*_each(_MAC, text, "ID"), *_each(_IP6, text, "IP")]
-    found += _each(_IP, text, "IP")
-    found += _each(_SSN, text, "ID")
-    found += _each(_PHONE, text, "PHONE")
+    if text.count(".") > 3:
+        found += _each(_IP, text, "IP")
+    if _GROUPS.search(text):
+        found += _each(_SSN, text, "ID")
+        found += _each(_PHONE, text, "PHONE")
+    if " 0" in text or "(0" in text:
+        found += [one for one in _each(_TRUNK, text, "PHONE") if _digits(text, one) >= 8]
     if "+" in text:
         found += [one for one in _each(_ABROAD, text, "PHONE") if _digits(text, one) >= 8]
     found += _local_phones(note)
@@ -128,6 +171,8 @@ def _unlabelled(note: Note) -> Iterator[Span]:
     for hit in _MIXED.finditer(text):
         letters = sum(one.isalpha() for one in hit.group())
         digits = sum(one.isdigit() for one in hit.group())
+        if _DOSE.fullmatch(hit.group()):
+            continue
         if digits >= 4 and letters and letters + digits >= 6 and not _is_code(note, hit.start()):
             yield Span(hit.start(), hit.end(), "ID")
 

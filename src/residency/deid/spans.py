@@ -87,7 +87,9 @@ class Note:
 
     def shouted(self, at: int) -> bool:
         """Tell whether a word stands in a line of capitals, where a capital says nothing."""
-        start = self.text.rfind("\n", 0, self.starts[at]) + 1
+        if not self._loud:
+            return False
+        start = self.starts[at]
         return any(begin <= start < end for begin, end in self._loud)
 
     @cached_property
@@ -96,8 +98,8 @@ class Note:
             return []
         lines, place = [], 0
         for line in self.text.split("\n"):
-            letters = [one for one in line if one.isalpha()]
-            if len(letters) > 3 and sum(one.isupper() for one in letters) > 0.8 * len(letters):
+            n_large = len(_LARGE.findall(line)) if _LOUD.search(line) else 0
+            if n_large > 3 and n_large > 4 * len(_SMALL.findall(line)):
                 lines.append((place, place + len(line) + 1))
             place += len(line) + 1
         return lines
@@ -109,6 +111,8 @@ class Note:
 
 
 _LOUD: Final = re.compile(r"[A-Z]{4}")
+_LARGE: Final = re.compile(r"[A-Z]")
+_SMALL: Final = re.compile(r"[a-z]")
 
 
 def merged(text: str, spans: list[Span]) -> list[Span]:
@@ -117,9 +121,15 @@ def merged(text: str, spans: list[Span]) -> list[Span]:
     A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail address,
     makes way for it.
     """
+    known = [one for one in spans if one.how == "known"]
+    taken = bytearray(len(text))
     kept: list[Span] = []
-    for span in sorted(spans, key=lambda one: (_rank(one, spans), one.start - one.end, one.start)):
-        kept += [piece for piece in _free(text, span, kept) if piece not in kept]
+    for span in sorted(spans, key=lambda one: (_rank(one, known), one.start - one.end, one.start)):
+        if taken.find(1, span.start, span.end) < 0:
+            kept.append(span)
+        else:
+            kept += _free(text, span, taken)
+        taken[span.start : span.end] = b"\1" * (span.end - span.start)
     return sorted(kept, key=lambda one: one.start)
 
 
@@ -128,28 +138,19 @@ _NUMBERS: Final = frozenset({"EMAIL", "URL", "PHONE", "ID"})
 _WHOLE: Final = _NUMBERS | {"NAME"}
 
 
-def _rank(span: Span, spans: list[Span]) -> int:
+def _rank(span: Span, known: list[Span]) -> int:
     if span.how == "rule" and span.kind in _WHOLE:
-        for one in spans:
-            if one.how == "known" and span.start <= one.start and one.end <= span.end:
+        for one in known:
+            if span.start <= one.start and one.end <= span.end:
                 if span.kind == one.kind or span.kind in _NUMBERS:
                     return 0
     return _RANK[span.how]
 
 
-def _free(text: str, span: Span, taken: list[Span]) -> list[Span]:
+def _free(text: str, span: Span, taken: bytearray) -> list[Span]:
     """Give what of a span nobody has taken; of a date that is cut, the form is lost."""
-    edges = [(span.start, span.end)]
-    for one in taken:
-        if one.start < span.end and span.start < one.end:
-            edges = [
-                piece
-                for low, high in edges
-                for piece in ((low, min(high, one.start)), (max(low, one.end), high))
-                if piece[0] < piece[1]
-            ]
-    if edges == [(span.start, span.end)]:
-        return [span]
+    pieces = re.finditer(rb"\0+", taken[span.start : span.end])
+    edges = [(span.start + one.start(), span.start + one.end()) for one in pieces]
     return [
         Span(low, high, span.kind, span.how)
         for low, high in edges

@@ -17,7 +17,26 @@ from residency.deid.places import SMALL_ZIP3
 from residency.deid.spans import Span
 
 _WORD: Final = re.compile(r"[^\W\d_]+")
-_TOWNS: Final = ["Ashford", "Brookfield", "Clearfield", "Easton", "Fairview", "Glenwood", "Hillcrest", "Kingsley", "Lakemont", "Milford", "Northfield", "Oakdale", "Pinehurst", "Ridgeway", "Stonebridge", "Thornton", "Westbury", "Willowdale"]
+_TOWNS: Final = [
+    "Ashford",
+    "Brookfield",
+    "Clearfield",
+    "Easton",
+    "Fairview",
+    "Glenwood",
+    "Hillcrest",
+    "Kingsley",
+    "Lakemont",
+    "Milford",
+    "Northfield",
+    "Oakdale",
+    "Pinehurst",
+    "Ridgeway",
+    "Stonebridge",
+    "Thornton",
+    "Westbury",
+    "Willowdale",
+]
 _KEPT: Final = frozenset(["and", "of", "the", "for", "at"])
 
 

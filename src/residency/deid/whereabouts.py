@@ -1,15 +1,46 @@
 """In: a note. Out: streets, towns, hospitals and other institutions in it."""
 
 import re
+from functools import cache
 from typing import Final
 
-from residency.deid.lexicon import lexicon
+from residency.deid.lexicon import inverted, lexicon
 from residency.deid.spans import Kind, Note, Span
 
 _MOST: Final = 6  # words of one institution's name
 _LINKS: Final = frozenset(["of", "and", "the", "for"])
 _JOINS: Final = frozenset({" ", "  ", ". ", "-", "'", "’", " & ", ".", "’s ", "'s "})
+_NOT_FIRST: Final = _LINKS | {"s", "our", "her", "his", "dr", "mr", "the", "admitted", "seen"}
+_SURE_STREETS: Final = frozenset("street avenue road lane boulevard drive parkway".split())
+_TAILS: Final = frozenset(
+    "health medical general presbyterian methodist memorial regional hosp med center centre".split()
+)
 _PO_BOX: Final = re.compile(r"\bp\.?\s?o\.?\s?box\s?#?\s?\d+")
+
+
+@cache
+def _triggers() -> dict[str, tuple[str, ...]]:
+    """Say of each word that may be part of a place what is to be looked at."""
+    known = lexicon()
+    ends = known.lists["facilities"] | known.lists["organisations"] | _TAILS
+    groups = {
+        "_street": known.lists["streets"],
+        "_ends": ends,
+        "_before": known.lists["facilities_before"],
+        "_second": frozenset(pair.split("_")[1] for pair in known.lists["facility_pairs"]) - ends,
+        "_town": known.cities.keys(),
+        "_listed": known.places.keys(),
+        "_after_at": frozenset({"at", "to", "from", "in"}),
+        "_saint": frozenset({"st", "saint", "mt", "mount"}),
+    }
+    return inverted(groups)
+
+
+@cache
+def _banned() -> frozenset[str]:
+    """Give the words that are in no place's name."""
+    names = ("not_names", "months", "weekdays", "titles", "generic")
+    return frozenset().union(*(lexicon().lists[name] for name in names))
 
 
 class Whereabouts:
@@ -23,27 +54,40 @@ class Whereabouts:
 
     def spans(self) -> list[Span]:
         """Find every place."""
-        streets, facilities = self.lists["streets"], self.lists["facilities"]
-        organisations, cities, places = self.lists["organisations"], self.known.cities, self.known.places
-        pairs = self.lists["facility_pairs"]
+        triggers = _triggers()
         for at, word in enumerate(self.note.words):
-            if word in streets:
-                self._street(at)
-            if word in facilities or word in organisations:
-                self._institution(at, at)
-            if at and f"{self.note.words[at - 1]}_{word}" in pairs:
-                self._institution(at - 1, at)
-            if word in cities:
-                self._phrase(at, cities[word], "CITY")
-            if word in places:
-                self._phrase(at, places[word], "ORGANISATION")
-            if word in ("at", "to", "from") or (word == "in" and self.note.capital(at + 1)):
-                self._after_at(at)
-            if word in ("st", "saint", "mt", "mount"):
-                self._saint(at)
+            for what in triggers.get(word, ()):
+                getattr(self, what)(at)
         for hit in _PO_BOX.finditer(self.note.folded) if "box" in self.note.folded else ():
             self.found.append(Span(hit.start(), hit.end(), "ADDRESS"))
         return self.found
+
+    def _ends(self, at: int) -> None:
+        """Look before a word that ends an institution's name."""
+        word = self.note.words[at]
+        if at and f"{self.note.words[at - 1]}_{word}" in self.lists["facility_pairs"]:
+            self._institution(at - 1, at)
+        elif word not in _TAILS or (at and self.note.capital(at)):
+            self._institution(at, at)
+
+    def _before(self, at: int) -> None:
+        """Take `Klinikum Südhafen`, and `Hôpital Saint-Louis`."""
+        note, last = self.note, at
+        while last + 1 < len(note) and note.gap(last) in _JOINS and note.capital(last + 1) and last - at < 4:
+            last += 1
+        if last > at and note.capital(at):
+            self._take(at, last, "ORGANISATION")
+
+    def _second(self, at: int) -> None:
+        """Look before two words that end an institution's name together."""
+        if at and f"{self.note.words[at - 1]}_{self.note.words[at]}" in self.lists["facility_pairs"]:
+            self._institution(at - 1, at)
+
+    def _town(self, at: int) -> None:
+        self._phrase(at, self.known.cities[self.note.words[at]], "CITY")
+
+    def _listed(self, at: int) -> None:
+        self._phrase(at, self.known.places[self.note.words[at]], "ORGANISATION")
 
     def _take(self, first: int, last: int, kind: Kind) -> None:
         self.found.append(Span(self.note.starts[first], self.note.ends[last], kind))
@@ -83,12 +127,9 @@ class Whereabouts:
         if note.words[at - 1] in ("th", "st", "nd", "rd") and note.words[at - 2].isdigit():
             first = at - 3 if at >= 3 and note.words[at - 3].isdigit() and note.gap(at - 3) == " " else at - 2
             self._take(first, at, "ADDRESS")
-        elif (
-            len(note.words[at]) > 3
-            and note.words[at - 2] in ("on", "at", "from", "near", "of")
-            and note.capital(at - 1)
-        ):
-            self._take(at - 1, at, "ADDRESS")
+        elif note.words[at] in _SURE_STREETS and note.capital(at - 1) and note.words[at - 1].isalpha():
+            if note.words[at - 1] not in self.lists["generic"] and not note.shouted(at):
+                self._take(at - 1, at, "ADDRESS")
 
     def _town_after(self, at: int) -> None:
         """Take the town that stands behind a street."""
@@ -123,28 +164,21 @@ class Whereabouts:
             before = note.words[start - 1]
             if note.gap(start - 1) == ". " and before not in ("st", "mt", "ft"):
                 break
-            if note.capital(start - 1) or before == "s" or (
-                before in _LINKS
-                and start - 1 > 0
-                and note.capital(start - 2)
-                and start < first
-                and note.gap(start - 2) == " "
+            if (
+                note.capital(start - 1)
+                or before == "s"
+                or (
+                    before in _LINKS
+                    and start - 1 > 0
+                    and note.capital(start - 2)
+                    and start < first
+                    and note.gap(start - 2) == " "
+                )
             ):
                 start -= 1
             else:
                 break
-        while start < first and note.words[start] in (
-            *_LINKS,
-            "s",
-            "our",
-            "her",
-            "his",
-            "dr",
-            "mr",
-            "the",
-            "admitted",
-            "seen",
-        ):
+        while start < first and note.words[start] in _NOT_FIRST:
             start += 1
         of_place = note.words[last + 1 : last + 2] == ["of"] and note.capital(last + 2)
         telling = [
@@ -156,6 +190,8 @@ class Whereabouts:
         ]
         if not telling and not (of_place and note.capital(first)):
             return
+        if note.words[last] in _TAILS and not self._ends_a_name(start, last, telling):
+            return
         if note.shouted(first) and all(note.words[i] in self.known.words for i in telling):
             return
         end = last
@@ -164,6 +200,16 @@ class Whereabouts:
             while end + 1 < len(note) and note.gap(end) == " " and note.capital(end + 1) and end - last < 4:
                 end += 1
         self._take(start, end if note.capital(last) or of_place else first - 1, "ORGANISATION")
+
+    def _ends_a_name(self, start: int, last: int, telling: list[int]) -> bool:
+        """Tell `Harborview Medical` from `Past Medical History`: a name before it, and nothing capital after."""
+        note = self.note
+        if last + 1 < len(note) and note.capital(last + 1) and note.gap(last) == " ":
+            return f"{note.words[last]}_{note.words[last + 1]}" in self.lists["facility_pairs"]
+        named = [note.words[i] for i in telling if note.words[i] not in self.known.words]
+        town = any(note.words[i] in self.known.cities for i in telling)
+        lead = note.words[start - 1] if start else ""
+        return bool(named or town or lead in ("at", "from", "to")) and not note.shouted(last)
 
     def _phrase(self, at: int, phrases: tuple[tuple[str, ...], ...], kind: Kind) -> None:
         """Take a town or an institution of a list."""
@@ -184,9 +230,12 @@ class Whereabouts:
         note, word = self.note, self.note.words[at]
         lead = note.words[at - 1] if at and note.gap(at - 1) in (" ", "  ", ": ") else ""
         state = note.spelled(at + 1) if note.gap(at) == ", " else ""
-        if at + 1 < len(note) and note.words[at + 1] in self.lists["eponym_nouns"]:
+        is_owner = note.words[at + 1 : at + 2] == ["s"] and note.gap(at) in ("'", "’")
+        if is_owner or (at + 1 < len(note) and note.words[at + 1] in self.lists["eponym_nouns"]):
             return False
-        if (len(state) == 2 and state.isupper()) or lead in self.lists["place_leads"]:
+        before = note.words[at - 1] if at else ""
+        behind = before in self.lists["facilities"] or before in self.lists["streets"] or before in _TAILS
+        if (len(state) == 2 and state.isupper()) or lead in self.lists["place_leads"] or behind:
             return True
         weak = word in self.lists["weak_cities"] or word in self.known.words
         if kind == "ORGANISATION":
@@ -202,7 +251,7 @@ class Whereabouts:
         """Take what follows `at`, `from`, `in` with capitals and is in no dictionary: `at Cedar Crest`."""
         note = self.note
         first = at + 1
-        if first >= len(note) or note.gap(at) != " " or not note.capital(first) or note.shouted(first):
+        if not note.capital(first) or note.gap(at) != " " or note.shouted(first):
             return
         last = first
         while (
@@ -215,15 +264,10 @@ class Whereabouts:
                 break
             last += 1
         words = note.words[first : last + 1]
-        banned = (
-            self.lists["not_names"]
-            | self.lists["months"]
-            | self.lists["weekdays"]
-            | self.lists["titles"]
-            | self.lists["generic"]
-        )
         if any(
-            word in banned or word.isdigit() or len(word) == 1 for word in words if word not in ("st", "mt")
+            word in _banned() or word.isdigit() or len(word) == 1
+            for word in words
+            if word not in ("st", "mt")
         ):
             return
         unknown = [word for word in words if word not in self.known.words]
