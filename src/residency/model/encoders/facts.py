@@ -18,6 +18,7 @@ from residency.model.encoders.sentences import Sentence
 TABLE: Final = "facts.toml"
 TURNS: Final = ("negated", "historical", "other", "possible")
 STATUSES: Final = ("present", *TURNS)
+_END: Final = ""  # in a tree of letters: a phrase is whole here
 
 
 class Fact(NamedTuple):
@@ -143,15 +144,28 @@ def _does(table: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _pattern(phrases: Iterable[str], *, plural: bool) -> re.Pattern[str]:
-    """Match any phrase as whole words, the longest first."""
-    return re.compile("|".join(_part(phrase, plural) for phrase in sorted(phrases, key=len, reverse=True)))
+    """Match any phrase as whole words, the longest that fits; by letters, so that many cost as few do."""
+    roots: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+    for phrase in phrases:
+        node = roots[phrase[0].isalnum()]
+        for letter in phrase:
+            node = node.setdefault(letter, {})
+        ending = r"(?!\w)" if phrase[-1].isalnum() or phrase[-1] == "#" else ""
+        node[_END] = f"(?:s|es)?{ending}" if plural else ending
+    words, signs = (_any_of(root) for root in roots.values())
+    return re.compile(rf"(?<![\w-])(?:{words})|(?:{signs})" if signs else rf"(?<![\w-])(?:{words})")
 
 
-def _part(phrase: str, plural: bool) -> str:
-    body = r"\s+".join(re.escape(word).replace(r"\#", r"\d") for word in phrase.split())
-    before = r"(?<![\w-])" if phrase[0].isalnum() else ""
-    after = r"(?!\w)" if phrase[-1].isalnum() or phrase[-1] == "#" else ""
-    return f"{before}{body}{'(?:s|es)?' if plural else ''}{after}"
+def _any_of(node: dict[str, Any]) -> str:
+    """Give the pattern of a tree of letters."""
+    branches = [f"{_letter(key)}{_any_of(below)}" for key, below in node.items() if key != _END]
+    if _END in node:
+        branches.append(node[_END])
+    return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})" if branches else ""
+
+
+def _letter(letter: str) -> str:
+    return {" ": r"\s+", "#": r"\d"}.get(letter) or re.escape(letter)
 
 
 def _key(said: str) -> str:

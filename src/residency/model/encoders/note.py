@@ -43,6 +43,7 @@ class NoteEncoder:
         self.digest = digest_of([VERSION, PARTS, PART_LEAST, DIGEST, table])
         self.width = WIDTH + len(rules().places)
         self.n_sentences = 0
+        self._said: dict[Sentence, list[int]] = {}
         self._known: OrderedDict[str, Float16[np.ndarray, " width"]] = OrderedDict()
 
     @cached_property
@@ -71,10 +72,17 @@ class NoteEncoder:
         vector = np.zeros(self.width, np.float32)
         vector[:WIDTH] = np.mean([meaning[sentence.text] for sentence in part], axis=0, dtype=np.float32)
         for sentence in part:
-            for fact in rules().facts(sentence):
-                if fact.status is not None:
-                    vector[WIDTH + rules().places[fact.concept, fact.status]] = 1.0
+            vector[self._facts(sentence)] = 1.0
         return vector
+
+    def _facts(self, sentence: Sentence) -> list[int]:
+        """Give the places of what a sentence says in a vector."""
+        if sentence not in self._said:
+            if len(self._said) >= _REMEMBERED:
+                self._said.clear()
+            facts = [(fact.concept, fact.status) for fact in rules().facts(sentence) if fact.status]
+            self._said[sentence] = [WIDTH + rules().places[pair] for pair in facts]
+        return self._said[sentence]
 
     def _meanings(self, texts: list[str]) -> dict[str, np.ndarray]:
         """Give the vector of each sentence, working out those that are new."""
