@@ -68,7 +68,7 @@ def read(take: Any, tmp_path: Path) -> Callable[..., Any]:
 # geometry
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 6))
 def test_the_order_of_slices_and_files_changes_nothing(
     take: Any, tmp_path_factory: Any, seed: int, n: int

@@ -1,5 +1,6 @@
 """What every record source keeps to, ours and others' alike."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,20 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from pydicom.data import get_testdata_file
 
 from residency.contract.plugins import SOURCES, Dropped, RecordSource, Rows
-from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, check
+from residency.contract.schema import (
+    CODES,
+    EVENTS,
+    IDENTIFIERS,
+    LABELS,
+    NOTES,
+    OBSERVATION,
+    VARIANTS,
+    check,
+)
+from residency.records.draft import LINKS, SLICES
 
 Sample = tuple[tuple[Path, ...], dict[str, Any]]
 
@@ -36,7 +48,18 @@ def samples(invented: Any, tmp_path: Path) -> dict[str, Callable[[], Sample]]:
         frame.with_columns(pl.col("time").cast(pl.Datetime("us"))).write_parquet(tmp_path / "x.parquet")
         return (tmp_path / "x.parquet",), {}
 
-    return {"fhir": fhir, "table": table, "meds": meds}
+    def dicom() -> Sample:
+        (tmp_path / "dicom").mkdir()
+        shutil.copy(str(get_testdata_file("CT_small.dcm", download=False)), tmp_path / "dicom")
+        (tmp_path / "dicom/readme").write_text("none")
+        return (tmp_path / "dicom",), {}
+
+    def vcf() -> Sample:
+        head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tp1\n"
+        (tmp_path / "x.vcf").write_text(head + "1\t5\t.\tA\tG\t.\tPASS\t.\tGT\t0/1\nbad\n")
+        return (tmp_path / "x.vcf",), {}
+
+    return {"fhir": fhir, "table": table, "meds": meds, "dicom": dicom, "vcf": vcf}
 
 
 @pytest.mark.parametrize("name", SOURCES.names())
@@ -47,7 +70,10 @@ def test_a_source_gives_rows_that_fit_the_tables_and_counts_what_it_leaves_out(
     assert isinstance(source, RecordSource)
     if name not in samples:
         pytest.skip(f"no sample for the source {name}")
-    schemas = {"events": EVENTS, "labels": LABELS, "observation": OBSERVATION, "codes": CODES}
+    schemas = {
+        "events": EVENTS, "labels": LABELS, "observation": OBSERVATION, "codes": CODES, "notes": NOTES,
+        "variants": VARIANTS, "identifiers": IDENTIFIERS, "slices": SLICES, "links": LINKS,
+    }  # fmt: skip
     kept = dropped = 0
     for item in source.read(*samples[name]()):
         if isinstance(item, Dropped):

@@ -118,6 +118,7 @@ def test_a_picture_without_a_time_in_the_mapping_is_refused(take: Any, folder: P
         take("table", folder, mapping=mapping)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data beside the project")
 def test_the_radiographs_of_hannover_come_in(take: Any, tmp_path: Path) -> None:
     archive = SHARED / "hannover_covid19_cxr.tar"

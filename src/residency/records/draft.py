@@ -44,6 +44,7 @@ LINKS = pa.schema(
         pa.field("time", MOMENT),
         pa.field("available", MOMENT),
         pa.field("visit_id", pa.int64()),
+        pa.field("source", pa.string()),  # of the record that says it
     ]
 )
 """What one feed says of records that another brings: whose they are, when they were known, in which visit."""

@@ -14,6 +14,7 @@ from residency.records.concepts import first_code
 from residency.records.desk import Desk
 from residency.records.draft import Ints, Piece, ints, references
 from residency.records.fhir_events import REFUTED
+from residency.records.fhir_identifiers import numbers
 from residency.records.resources import AllergyIntolerance, Consent, Coverage, FamilyMemberHistory
 
 Times = tuple[Sequence[str | None], Sequence[str | None]]
@@ -41,15 +42,14 @@ def allergies(rs: list[AllergyIntolerance], desk: Desk) -> list[Piece]:
 
 
 def coverages(rs: list[Coverage], desk: Desk) -> list[Piece]:
-    """Who pays, from when on, as `COVERAGE/…`."""
+    """Who pays, from when on, as `COVERAGE/…`; the subscriber's number is the patient's."""
     rs = desk.standing(rs, "Coverage")
     start = [r.period.start if r.period else None for r in rs]
-    return _events(
-        rs, "Coverage", desk,
-        code=_named("COVERAGE", [first_code(bytes(r.type)) for r in rs], desk),
-        subject=desk.keys.subjects([r.beneficiary for r in rs]),
-        times=(start, start),
-    )  # fmt: skip
+    subject = desk.keys.subjects([r.beneficiary for r in rs])
+    numbers(subject, [(r.subscriberId,) for r in rs], desk)
+    kinds = [first_code(bytes(r.type)) or "UNK" for r in rs]
+    code = _named("COVERAGE", kinds, desk)
+    return _events(rs, "Coverage", desk, code=code, subject=subject, times=(start, start))
 
 
 def consents(rs: list[Consent], desk: Desk) -> list[Piece]:

@@ -1,6 +1,6 @@
 """In: patients. Out: who they are (names, addresses, numbers) as rows of identifiers, and their languages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,6 +23,14 @@ def identifiers(rs: list[Patient], subject: Ints, desk: Desk) -> None:
         for kind, value in dict.fromkeys(_all(r, desk)):
             if value.strip():
                 desk.side.add("identifiers", {"subject_id": one, "kind": kind, "value": value.strip()})
+
+
+def numbers(subject: Ints, values: Sequence[Iterable[str | None]], desk: Desk) -> None:
+    """Take note of numbers by which other records know patients: of insurance, of studies."""
+    for one, given in zip(subject.tolist(), values, strict=True):
+        for value in given:
+            if one >= 0 and value and value.strip():
+                desk.side.add("identifiers", {"subject_id": one, "kind": "number", "value": value.strip()})
 
 
 def _all(r: Patient, desk: Desk) -> Iterator[Identity]:

@@ -9,6 +9,7 @@ from residency.records import clock, concepts
 from residency.records.concepts import spelled
 from residency.records.desk import Desk
 from residency.records.draft import Piece, ints, references
+from residency.records.fhir_identifiers import numbers
 from residency.records.fhir_notes import EMPTY, Unread, add_note, checked, read_text
 from residency.records.resources import DiagnosticReport, ImagingStudy
 from residency.records.side_tables import moment
@@ -42,7 +43,7 @@ def reports(rs: list[DiagnosticReport], desk: Desk) -> list[Piece]:
                 visit=int(visit[i]), kind=int(code[i]), times=at,
             )  # fmt: skip
         if _is_genetic(rs[i], desk.book.spelling(int(code[i]))):
-            _link(desk, "genome", "", int(subject[i]), int(visit[i]), at)
+            _link(desk, f"DiagnosticReport/{rs[i].id}", "", (int(subject[i]), int(visit[i])), at)
     return [
         Piece(
             subject=subject[ok], time=time[ok], available=known[ok], code=code[ok], visit=visit[ok],
@@ -68,15 +69,17 @@ def _is_genetic(r: DiagnosticReport, code: str) -> bool:
     return code in _GENETIC or any(one.code in _GENETICS for c in r.category for one in c.coding)
 
 
-def _link(desk: Desk, kind: str, key: str, subject: int, visit: int, times: tuple[int, int]) -> None:
-    time, known = times
+def _link(desk: Desk, source: str, key: str, whose: tuple[int, int], times: tuple[int, int]) -> None:
+    """Take note of whose a study is (by its UID), or a genome (without key)."""
+    (subject, visit), (time, known) = whose, times
     row = {
-        "kind": kind,
+        "kind": "study" if key else "genome",
         "key": key,
         "subject_id": subject,
         "time": moment(time),
         "available": moment(known if known == clock.NONE else max(time, known)),
         "visit_id": None if visit < 0 else visit,
+        "source": source,
     }
     desk.side.add("links", row)
 
@@ -89,10 +92,11 @@ def studies(rs: list[ImagingStudy], desk: Desk) -> list[Piece]:
     code = ints([_study_code(r, desk) for r in rs])
     subject = desk.keys.subjects([r.subject for r in rs])
     visit = desk.keys.visits([r.encounter for r in rs])
+    numbers(subject, [(one.value for one in r.identifier if one.system != _UID) for r in rs], desk)
     for i in np.flatnonzero(subject >= 0).tolist():
         times = (clock.NONE, clock.NONE) if time[i] == clock.BAD else (int(time[i]), int(known[i]))
         for uid in _uids(rs[i]):
-            _link(desk, "study", uid, int(subject[i]), int(visit[i]), times)
+            _link(desk, f"ImagingStudy/{rs[i].id}", uid, (int(subject[i]), int(visit[i])), times)
     ok = np.flatnonzero(desk.admit(rs, "ImagingStudy", subject=subject, time=time, code=code, known=known))
     return [
         Piece(

@@ -30,6 +30,7 @@ ANOTHERS: Final = "image: of another patient than its study"
 TIMELESS: Final = "image: no time"
 LARGE: Final = "series: larger than 1 GiB"
 MOST_BYTES: Final = 1 << 30
+_TOLD: Final = ("time", "available", "visit_id", "source")
 _KEY: Final = ("subject_id", "study", "series", "instance")
 
 
@@ -96,7 +97,7 @@ def _linked(frame: pl.DataFrame, links: Links) -> pl.DataFrame:
     found = placed.join(told, on=["key", "subject_id"], how="left", suffix="_of_study", maintain_order="left")
     someones = pl.col("key").is_in(links.studies["key"].unique().to_list()).fill_null(value=False)
     return found.with_columns(
-        *(pl.coalesce(name, f"{name}_of_study").alias(name) for name in ("time", "available", "visit_id")),
+        *(pl.coalesce(name, f"{name}_of_study").alias(name) for name in _TOLD),
         is_anothers=someones & pl.col("is_own").is_null(),
     )
 

@@ -1,7 +1,7 @@
 """In: what one feed says of records that another brings. Out: look-ups of studies and genomes, in columns.
 
-A study's UID is kept as eight bytes of its SHA-256: ten million studies take 400 MB, and a collision
-would at worst put one image in quarantine.
+A study's UID is kept as eight bytes of its SHA-256: ten million studies take under a gigabyte, and a
+collision would at worst put one image in quarantine.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ _SCHEMA: Final[dict[str, Any]] = {
     "time": pl.Datetime("us"),
     "available": pl.Datetime("us"),
     "visit_id": pl.Int64,
+    "source": pl.String,
 }
 
 
@@ -35,8 +36,8 @@ class Links:
     """Whose studies and genomes are.
 
     Attributes:
-        studies: `key`, `subject_id`, `time`, `available`, `visit_id`; one row a study and patient.
-        genomes: `subject_id`, `time`, `available`, `visit_id`: the first report of each patient's genome.
+        studies: `key`, `subject_id`, `time`, `available`, `visit_id`, `source`; one row a study and patient.
+        genomes: the same without `key`: the first report of each patient's genome.
     """
 
     studies: pl.DataFrame
@@ -45,7 +46,7 @@ class Links:
 
 def links(tables: Sequence[pa.Table]) -> Links:
     """Put the links of all chunks together."""
-    order = ["available", "time", "visit_id"]
+    order = ["available", "time", "visit_id", "source"]
     frames = [_numbered(table) for table in tables]
     found = pl.concat(frames) if frames else pl.DataFrame(schema=_SCHEMA)
     found = found.sort("subject_id", "key", *order, nulls_last=True)

@@ -235,6 +235,7 @@ class Coverage(Struct, tag_field="resourceType", tag=True, gc=False):
     id: str = ""
     status: str = ""
     type: Raw = NOTHING
+    subscriberId: str | None = None  # noqa: N815
     beneficiary: Reference | None = None
     period: Period | None = None
 
