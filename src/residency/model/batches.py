@@ -12,7 +12,7 @@ from torch import Tensor
 from residency.contract.packed import ATTACHMENT_KINDS, Packed
 from residency.model.encoders.encoding import Encoded
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
-from residency.model.objectives import HazardTargets, bootstrap, sample
+from residency.model.objectives import HazardTargets, Sampled, bootstrap, sample
 from residency.model.outcomes import (
     HOUR,
     Followed,
@@ -186,30 +186,10 @@ class Collator:
             inputs=inputs,
             index_row=torch.from_numpy(row_of[held.moment]),
             index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
-            hazard=self._hazard(small, followed, weight, rng, drop=drop),
+            hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
             labels=_labels(small, row_of, weight),
             following=self._following(small, rows),
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
-        )
-
-    def _hazard(
-        self, packed: Packed, followed: Followed, weight: np.ndarray, rng: np.random.Generator, *, drop: bool
-    ) -> HazardTargets:
-        edges = self.targets.edges
-        columns = sample(self.rate, COLUMNS, rng)
-        interval = interval_of(followed.wait, edges)
-        inside = interval < len(edges) - 1
-        days = exposure(followed, edges, columns.target, len(self.targets))
-        tensor = torch.from_numpy
-        return HazardTargets(
-            row=tensor(followed.row[inside]),
-            target=tensor(followed.target[inside]),
-            interval=tensor(interval[inside]),
-            columns=tensor(columns.target),
-            column_weight=tensor(columns.weight),
-            days=tensor(days),
-            weight=tensor(weight[followed.index.patient]),
-            never=None if drop else tensor(never_had(packed, followed, columns.target)),
         )
 
     def _following(self, packed: Packed, rows: Rows) -> Following:
@@ -245,6 +225,40 @@ def _with_kinds_dropped(
     left, kept = without(packed, gone)
     new = offsets(kept.astype(np.int64))
     return left, Windows(windows.patient, new[windows.low], new[windows.high])
+
+
+def hazard_targets(
+    packed: Packed,
+    followed: Followed,
+    targets: Targets,
+    columns: Sampled,
+    weight: Float32[np.ndarray, "patient head"],
+) -> HazardTargets:
+    """Put what followed some instants into tensors.
+
+    Args:
+        packed: the timelines.
+        followed: what followed.
+        targets: that have hazards.
+        columns: targets whose exposure is worked out.
+        weight: of each patient for each head.
+    """
+    index, edges = followed.index, targets.edges
+    as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
+    interval = interval_of(followed.wait, edges)
+    inside = interval < len(edges) - 1
+    tensor = torch.from_numpy
+    return HazardTargets(
+        row=tensor(followed.row[inside]),
+        target=tensor(followed.target[inside]),
+        interval=tensor(interval[inside]),
+        first=tensor(followed.first[inside]),
+        columns=tensor(columns.target),
+        column_weight=tensor(columns.weight),
+        days=tensor(exposure(followed, edges, columns.target, len(targets))),
+        weight=tensor(weight[index.patient]),
+        never=tensor(never_had(followed.found, index.patient, as_of, columns.target)),
+    )
 
 
 def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]:

@@ -19,7 +19,7 @@ _PULL: Final = 1.0  # of slope to 1 and intercept to 0
 
 class _File(msgspec.Struct, frozen=True):
     labels: tuple[tuple[float, float], ...]
-    hazards: tuple[float, ...]
+    hazards: tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,21 @@ class Calibration:
 
     Attributes:
         labels: slope and intercept on the logit of each task.
-        hazards: factor on the hazards of each target, from first occurrences.
+        hazards: factor on the hazards of each target: of first occurrences, and of later ones.
     """
 
     labels: tuple[tuple[float, float], ...]
-    hazards: tuple[float, ...]
+    hazards: tuple[tuple[float, ...], tuple[float, ...]]
 
     @property
-    def factors(self) -> Float32[np.ndarray, " target"]:
+    def factors(self) -> Float32[np.ndarray, "class target"]:
         """The factor on each target's hazards."""
         return np.array(self.hazards, np.float32)
 
     @classmethod
     def none(cls, n_tasks: int, n_targets: int) -> "Calibration":
         """Correct nothing."""
-        return cls(((1.0, 0.0),) * n_tasks, (1.0,) * n_targets)
+        return cls(((1.0, 0.0),) * n_tasks, ((1.0,) * n_targets,) * 2)
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":

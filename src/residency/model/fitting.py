@@ -24,10 +24,12 @@ from residency.model.network import Network, Sizes, build
 from residency.model.objectives import hazard_loss, label_loss, next_loss
 from residency.model.panel import choose
 from residency.model.spec import ModelSpec
+from residency.model.standing import standing_of
 from residency.timeline import Timelines
 
 WARM_SHARE: Final = 0.05
 DECAY: Final = 0.05
+DECAY_NEAR: Final = 0.1  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
 WEIGHTS: Final = {"label": 1.0, "hazard": 0.5, "next": 0.25}
@@ -51,6 +53,11 @@ class Setup:
     def modalities(self) -> dict[str, int]:
         """Width of each kind of attachment's vectors."""
         return widths_of(self.collator.encoded)
+
+    @property
+    def hazard_scale(self) -> Tensor:
+        """How much each target counts, by class."""
+        return torch.from_numpy(self.marginals.scale)
 
     @property
     def label_scale(self) -> Tensor:
@@ -84,19 +91,22 @@ def network_of(given: Setup) -> Network:
 
 def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     """Give each part of the loss; about 1 each where the network knows no more than marginal rates."""
-    states = network(batch.inputs)
+    states, record = network(batch.inputs), standing_of(batch.inputs)
     parts = {
         "hazard": hazard_loss(
-            network.hazard, network.waiting(states[batch.index_row], batch.index_hours), batch.hazard
-        )
-        / given.marginals.events_per_index,
+            network.hazard,
+            network.waiting(states[batch.index_row], batch.index_hours),
+            record.features(batch.index_row),
+            batch.hazard,
+            given.hazard_scale,
+        ),
         "next": next_loss(
             network.following(states[batch.following.row]), batch.following.present, batch.following.rank
         ),
     }
     if len(batch.labels.row):
         labels = batch.labels
-        logits = network.label(network.waiting(states[labels.row], labels.hours))
+        logits = network.label(network.waiting(states[labels.row], labels.hours), record.features(labels.row))
         chosen = logits.gather(2, labels.task[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
         scaled = labels.weight * given.label_scale[labels.task][:, None]
         parts["label"] = label_loss(chosen, labels.value, scaled)
@@ -179,10 +189,14 @@ def rate_at(done: float) -> float:
 
 
 def optimiser_of(network: Network) -> torch.optim.AdamW:
-    """Make AdamW, with decay on the matrices of linear maps alone."""
-    decayed = [p for n, p in network.named_parameters() if p.ndim == 2 and n.endswith("weight")]
-    rest = [p for n, p in network.named_parameters() if not (p.ndim == 2 and n.endswith("weight"))]
-    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": rest, "weight_decay": 0.0}]
+    """Make AdamW, with decay on the matrices of linear maps, more where heads read the record directly."""
+    named = dict(network.named_parameters())
+    near = {name for name in named if ".standing." in name and not name.startswith("encoder.")}
+    decayed = {name for name, p in named.items() if p.ndim == 2 and name.endswith("weight")} - near
+    groups = [
+        {"params": [named[name] for name in named if name in chosen], "weight_decay": decay}
+        for chosen, decay in ((decayed, DECAY), (near, DECAY_NEAR), (named.keys() - decayed - near, 0.0))
+    ]
     return torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99), foreach=True)
 
 

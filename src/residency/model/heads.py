@@ -1,15 +1,17 @@
 """In: states of moments, time passed since. Out: log hazards, label logits, what the next moment holds."""
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from residency.model.moments import HOUR_KNOTS, Gated, log_hours
 
 N_HEADS: Final = 5
+NEAR: Final = 64  # numbers of the standing record that a head reads
 LOWEST, HIGHEST = -30.0, 8.0  # of log hazards per day
 
 
@@ -28,64 +30,131 @@ class Waiting(nn.Module):
         return result
 
 
-class HazardHead(nn.Module):
-    """Low-rank log hazards of every target over the intervals, by five heads.
+class Standing(nn.Module):
+    """What heads read straight from the standing record, past the trunk.
+
+    A rare diagnosis moves a trunk that all targets share too little; its own few numbers here it moves at
+    once. A linear model of the chart's last values is a strong baseline: here it is a part of the network.
 
     Args:
-        width: of a state.
-        rank: of a target's vector.
-        bias: log hazards per day at the train patients' marginal rates.
+        n_features: of the standing record.
+        n_out: targets, or tasks.
     """
 
-    def __init__(self, width: int, rank: int, bias: Float32[Tensor, "target interval"]) -> None:
+    def __init__(self, n_features: int, *n_out: int) -> None:
         super().__init__()
-        n_targets, self.n_intervals = bias.shape
-        self.rank = rank
-        self.mix = nn.Linear(width, N_HEADS * self.n_intervals * rank)
-        nn.init.normal_(self.mix.weight, std=width**-0.5)
-        nn.init.zeros_(self.mix.bias)
-        self.code = nn.Parameter(torch.randn(n_targets, rank) * 0.05)
-        self.bias = nn.Parameter(bias.clone())
+        self.down = nn.Linear(n_features, N_HEADS * NEAR, bias=False)
+        nn.init.normal_(self.down.weight, std=0.2)
+        self.up = nn.Parameter(torch.zeros(*n_out, NEAR))
 
-    def mixed(self, z: Float32[Tensor, "row width"]) -> Float32[Tensor, "row head interval rank"]:
-        """Give what the targets' vectors are multiplied with."""
-        result: Tensor = self.mix(z).view(len(z), N_HEADS, self.n_intervals, self.rank)
+    def forward(self, features: Float32[Tensor, "row feature"]) -> Float32[Tensor, "row head near"]:
+        """Give what `up` is multiplied with."""
+        result: Tensor = self.down(features).view(len(features), N_HEADS, NEAR)
         return result
 
-    def columns(
-        self, mixed: Float32[Tensor, "row head interval rank"], target: Int64[Tensor, " column"]
-    ) -> Float32[Tensor, "row head column interval"]:
-        """Give log hazards of some targets at every row."""
-        score = torch.einsum("rhbk,ck->rhcb", mixed, self.code[target])
-        return (score + self.bias[target]).clamp(LOWEST, HIGHEST)
 
-    def cells(
-        self,
-        mixed: Float32[Tensor, "row head interval rank"],
-        row: Int64[Tensor, " next"],
-        target: Int64[Tensor, " next"],
-        interval: Int64[Tensor, " next"],
-    ) -> Float32[Tensor, "next head"]:
-        """Give log hazards of single (row, target, interval) cells."""
-        chosen = mixed.transpose(1, 2).flatten(0, 1)[row * self.n_intervals + interval]
-        score = torch.einsum("nhk,nk->nh", chosen, self.code[target])
-        return (score + self.bias[target, interval][:, None]).clamp(LOWEST, HIGHEST)
+@dataclass(frozen=True)
+class Read:
+    """What a hazard head reads at some rows."""
+
+    mixed: Float32[Tensor, "class row head interval rank"]
+    near: Float32[Tensor, "row head near"]
+
+
+class Cells(Protocol):
+    """Single cells of the hazards: row, target, interval, and whether it was the first occurrence."""
+
+    @property
+    def row(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
+    @property
+    def target(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
+    @property
+    def interval(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
+    @property
+    def first(self) -> Bool[Tensor, " next"]: ...  # noqa: D102
+
+
+class HazardHead(nn.Module):
+    """Low-rank log hazards of every target over the intervals, by five heads: of first and later occurrences.
+
+    Class 0 holds where the patient never had the target, class 1 where they had. Records of what a patient
+    has already outnumber first ones by far; apart, they cannot drown them (*incident* and *recurrent*). A
+    part of each is the same for all intervals: what raises a risk, mostly raises it at once and later.
+
+    Args:
+        sizes: width of a state, and numbers of the standing record.
+        rank: of a target's vector.
+        bias: log hazards per day at the train patients' marginal rates, by class.
+    """
+
+    def __init__(
+        self, sizes: tuple[int, int], rank: int, bias: Float32[Tensor, "class target interval"]
+    ) -> None:
+        super().__init__()
+        width, n_features = sizes
+        self.n_classes, n_targets, self.n_intervals = bias.shape
+        self.rank = rank
+        self.shared = nn.Linear(width, self.n_classes * N_HEADS * rank)
+        self.mix = nn.Linear(width, self.n_classes * N_HEADS * self.n_intervals * rank)
+        for part, std in ((self.shared, 1.0), (self.mix, 0.1)):
+            nn.init.normal_(part.weight, std=std * width**-0.5)
+            nn.init.zeros_(part.bias)
+        self.standing = Standing(n_features, self.n_classes, n_targets)
+        self.code = nn.Parameter(torch.randn(self.n_classes, n_targets, rank) * 0.05)
+        self.bias = nn.Parameter(bias.clone())
+
+    def read(self, z: Float32[Tensor, "row width"], features: Float32[Tensor, "row feature"]) -> Read:
+        """Give what the targets' vectors are multiplied with."""
+        own = self.mix(z).view(len(z), self.n_classes, N_HEADS, self.n_intervals, self.rank)
+        shared = self.shared(z).view(len(z), self.n_classes, N_HEADS, 1, self.rank)
+        return Read((own + shared).transpose(0, 1), self.standing(features))
+
+    def columns(
+        self, read: Read, target: Int64[Tensor, " column"], never: Bool[Tensor, "row column"]
+    ) -> Float32[Tensor, "row head column interval"]:
+        """Give log hazards of some targets at every row; `never` says who never had them."""
+        first, again = (
+            torch.einsum("rhbk,ck->rhcb", read.mixed[which], self.code[which, target])
+            + torch.einsum("rhd,cd->rhc", read.near, self.standing.up[which, target])[..., None]
+            + self.bias[which, target]
+            for which in range(self.n_classes)
+        )
+        return torch.where(never[:, None, :, None], first, again).clamp(LOWEST, HIGHEST)
+
+    def cells(self, read: Read, cell: Cells) -> Float32[Tensor, "next head"]:
+        """Give log hazards of single cells."""
+        which = 1 - cell.first.long()
+        chosen = read.mixed[which, cell.row, :, cell.interval]
+        score = torch.einsum("nhk,nk->nh", chosen, self.code[which, cell.target])
+        near = torch.einsum("nhd,nd->nh", read.near[cell.row], self.standing.up[which, cell.target])
+        bias = self.bias[which, cell.target, cell.interval]
+        return (score + near + bias[:, None]).clamp(LOWEST, HIGHEST)
 
 
 class LabelHead(nn.Module):
-    """Logits of the data set's own tasks, by five heads."""
+    """Logits of the data set's own tasks, by five heads.
 
-    def __init__(self, width: int, prior: Float32[Tensor, " task"]) -> None:
+    Args:
+        sizes: width of a state, and numbers of the standing record.
+        prior: logits at the marginal rates.
+    """
+
+    def __init__(self, sizes: tuple[int, int], prior: Float32[Tensor, " task"]) -> None:
         super().__init__()
+        width, n_features = sizes
         self.n_tasks = len(prior)
         # not nn.Linear: it warns where there is no task
         weight = torch.randn(N_HEADS * self.n_tasks, width) * 0.02
         self.map = nn.ParameterDict({"weight": weight, "bias": prior.repeat(N_HEADS)})
+        self.standing = Standing(n_features, self.n_tasks)
 
-    def forward(self, z: Float32[Tensor, "row width"]) -> Float32[Tensor, "row head task"]:
+    def forward(
+        self, z: Float32[Tensor, "row width"], features: Float32[Tensor, "row feature"]
+    ) -> Float32[Tensor, "row head task"]:
         """Give logits of every task."""
         logits = functional.linear(z, self.map["weight"], self.map["bias"])
-        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks)
+        near = torch.einsum("rhd,td->rht", self.standing(features), self.standing.up)
+        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks) + near
         return result
 
 

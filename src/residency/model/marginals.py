@@ -18,6 +18,7 @@ from residency.model.outcomes import (
     follow,
     interval_of,
     labelled,
+    never_had,
     targets_of,
 )
 from residency.model.spec import ModelSpec
@@ -35,23 +36,34 @@ class Marginals:
 
     Attributes:
         targets: codes with hazards, death first, and the intervals.
-        bias: log hazards per day of each target and interval.
-        n_events: next occurrences seen of each target.
-        events_per_index: mean number of next occurrences after an instant.
+        bias: log hazards per day of each target and interval: of first and of later occurrences.
+        n_events: next occurrences seen of each target: first ones and later ones.
+        n_index: instants after which they were looked for.
         prior: share of positive labels of each task.
     """
 
     targets: Targets
-    bias: Float32[np.ndarray, "target interval"]
-    n_events: Int64[np.ndarray, " target"]
-    events_per_index: float
+    bias: Float32[np.ndarray, "class target interval"]
+    n_events: Int64[np.ndarray, "class target"]
+    n_index: int
     prior: Float32[np.ndarray, " task"]
 
     @property
     def rate(self) -> Float32[np.ndarray, " target"]:
         """How frequent each target is among what follows."""
-        result: np.ndarray = (self.n_events + 1.0).astype(np.float32)
+        result: np.ndarray = (self.n_events.sum(axis=0) + 1.0).astype(np.float32)
         return result
+
+    @property
+    def scale(self) -> Float32[np.ndarray, "class target"]:
+        """How much each target counts in the loss: about 1 in all for first occurrences, 1 for later ones.
+
+        Between every event alike and every target alike: by the root of how frequent a target is.
+        """
+        seen = self.n_events + 1.0
+        root = seen**-0.5
+        result: np.ndarray = root * self.n_index / (root * seen).sum(axis=1, keepdims=True)
+        return result.astype(np.float32)
 
 
 def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
@@ -73,17 +85,16 @@ def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
     death = vocabulary.index_of(DEATH)
     targets = targets_of(vocabulary, candidates[candidates > 0], edges)
     events, days = _count(drawn, targets)
-    seen = events.sum(axis=1) > 0
+    seen = events.sum(axis=(0, 2)) > 0
     seen[0] = True
     kept = targets.code[seen]
     targets = targets_of(vocabulary, kept[(kept > 0) & (kept != death)], edges)
-    events, days = events[seen], days[seen]
-    n_index = len(follow_up)
+    events, days = events[:, seen], days[:, seen]
     return Marginals(
         targets,
         _log_rates(events, days),
-        events.sum(axis=1).astype(np.int64),
-        max(float(events.sum()) / n_index, 1e-3),
+        events.sum(axis=2).astype(np.int64),
+        len(follow_up),
         _priors(data),
     )
 
@@ -111,24 +122,28 @@ def _some_moments(packed: Packed, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def _count(drawn: list[tuple[Packed, Index]], targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Count next occurrences and days at risk of each target and interval."""
-    shape = (len(targets), len(targets.edges_days) - 1)
+    """Count next occurrences and days at risk of each target and interval, of first and of later ones."""
+    shape = (2, len(targets), len(targets.edges_days) - 1)
     events, days = np.zeros(shape), np.zeros(shape)
     edges, columns = targets.edges, np.arange(len(targets))
     for small, index in drawn:
         followed = follow(small, index, targets)
         interval = interval_of(followed.wait, edges)
-        inside = interval < shape[1]
-        np.add.at(events, (followed.target[inside], interval[inside]), 1.0)
+        inside = interval < shape[2]
+        np.add.at(events, (1 - followed.first[inside], followed.target[inside], interval[inside]), 1.0)
+        as_of = np.array(small.moment_time[followed.index.moment]) + followed.index.elapsed
         for start in range(0, len(columns), 256):
             some = columns[start : start + 256]
-            days[some] += exposure(followed, edges, some, len(targets)).sum(axis=0, dtype=np.float64)
+            spent = exposure(followed, edges, some, len(targets)).astype(np.float64)
+            never = never_had(followed.found, followed.index.patient, as_of, some)
+            days[0, some] += np.einsum("icb,ic->cb", spent, never)
+            days[1, some] += np.einsum("icb,ic->cb", spent, ~never)
     return events, days
 
 
-def _log_rates(events: np.ndarray, days: np.ndarray) -> Float32[np.ndarray, "target interval"]:
-    overall = (events.sum(axis=1) + 0.5) / np.maximum(days.sum(axis=1), 1e-6)
-    rate = (events + _PRIOR_EVENTS) / (days + _PRIOR_EVENTS / overall[:, None])
+def _log_rates(events: np.ndarray, days: np.ndarray) -> Float32[np.ndarray, "class target interval"]:
+    overall = (events.sum(axis=2) + 0.5) / np.maximum(days.sum(axis=2), 1.0)
+    rate = (events + _PRIOR_EVENTS) / (days + _PRIOR_EVENTS / overall[:, :, None])
     result: np.ndarray = np.log(rate).astype(np.float32)
     return result
 

@@ -80,20 +80,26 @@ class MomentEncoder(nn.Module):
         for kind, attached in inputs.attached.items():
             bag = bag.index_add(0, attached.row, self.modalities[kind](attached.vector))
         observed = bag + self.pool(self.norm(bag))
-        standing = self.standing(_panel_features(inputs))
+        standing = self.standing(panel_features(inputs.rank, inputs.hours, inputs.change, inputs.count))
         gap, since, age = inputs.clock.unbind(dim=1)
         clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
         result: Tensor = self.drop(observed + standing) + self.clock(clock)
         return result
 
 
-def _panel_features(inputs: Inputs) -> Float32[Tensor, "row feature"]:
-    change = torch.nan_to_num(inputs.change)
-    now = inputs.hours <= 0
+def panel_features(
+    rank: Float32[Tensor, "row panel"],
+    hours: Float32[Tensor, "row panel"],
+    change: Float32[Tensor, "row panel"],
+    count: Float32[Tensor, "row panel"],
+) -> Float32[Tensor, "row feature"]:
+    """Spread the standing record over knots."""
+    change = torch.nan_to_num(change)
+    now = hours <= 0
     parts = [
-        hats(inputs.rank * (RANK_KNOTS - 1), RANK_KNOTS),
-        hats(torch.log1p(inputs.hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
-        hats(torch.log1p(inputs.count), COUNT_KNOTS),
+        hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
+        hats(torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
+        hats(torch.log1p(count), COUNT_KNOTS),
         torch.stack([functional.relu(change), functional.relu(-change), now.float()], dim=-1),
     ]
     return torch.cat(parts, dim=-1).flatten(1)

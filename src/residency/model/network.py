@@ -10,6 +10,7 @@ from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder
 from residency.model.spec import ModelSpec
+from residency.model.standing import n_features
 from residency.model.trunk import Trunk
 
 
@@ -27,7 +28,7 @@ class Sizes:
 
     n_rows: int
     n_panel: int
-    bias: Float32[Tensor, "target interval"]
+    bias: Float32[Tensor, "class target interval"]
     prior: Float32[Tensor, " task"]
     modalities: dict[str, int]
 
@@ -41,9 +42,10 @@ class Network(nn.Module):
         self.context = spec.context
         self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, shape.drop, sizes.modalities)
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
+        reads = shape.width, n_features(sizes.n_panel, sizes.modalities)
         self.waiting = Waiting(shape.width)
-        self.hazard = HazardHead(shape.width, shape.code_rank, sizes.bias)
-        self.label = LabelHead(shape.width, sizes.prior)
+        self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
+        self.label = LabelHead(reads, sizes.prior)
         self.following = NextHead(shape.width, sizes.n_panel)
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:

@@ -46,37 +46,47 @@ class HazardTargets:
     """What followed the index rows, as tensors.
 
     Attributes:
-        row: index row of each next occurrence, with its target and interval.
+        row: index row of each next occurrence, with its target and interval, and whether it was the first.
         columns: targets whose exposure is worked out, with their weights.
         days: exposure in each interval.
         weight: of each index row for each head.
-        never: whether the patient had not had each of `columns` by each index row; None in training.
+        never: whether the patient had not had each of `columns` by each index row.
     """
 
     row: Int64[Tensor, " next"]
     target: Int64[Tensor, " next"]
     interval: Int64[Tensor, " next"]
+    first: Bool[Tensor, " next"]
     columns: Int64[Tensor, " column"]
     column_weight: Float32[Tensor, " column"]
     days: Float32[Tensor, "index column interval"]
     weight: Float32[Tensor, "index head"]
-    never: Bool[Tensor, "index column"] | None = None
+    never: Bool[Tensor, "index column"]
 
 
 def hazard_loss(
-    head: HazardHead, z: Float32[Tensor, "index width"], truth: HazardTargets
+    head: HazardHead,
+    z: Float32[Tensor, "index width"],
+    features: Float32[Tensor, "index feature"],
+    truth: HazardTargets,
+    scale: Float32[Tensor, "class target"],
 ) -> Float32[Tensor, ""]:
     """Negative log-likelihood of piecewise-constant hazards, a mean over heads and index rows.
 
     Event terms are exact; the exposure of sampled targets stands for all: on average it is the dense loss.
+    Targets, first and later, have parameters of their own: `scale` weighs them and moves nobody's hazards.
     """
-    mixed = head.mixed(z)
-    log_rate = head.cells(mixed, truth.row, truth.target, truth.interval)
-    events = (log_rate * truth.weight[truth.row]).sum()
-    rate = head.columns(mixed, truth.columns).exp()
+    read = head.read(z, features)
+    log_rate = head.cells(read, truth)
+    worth = scale[1 - truth.first.long(), truth.target]
+    events = (log_rate * truth.weight[truth.row] * worth[:, None]).sum()
+    rate = head.columns(read, truth.columns, truth.never).exp()
     # [index, head, column]: the sum over intervals, then columns by their weights
-    expected = torch.einsum("ihcb,icb->ihc", rate, truth.days) @ truth.column_weight
-    return ((expected * truth.weight).sum() - events) / (N_HEADS * max(len(z), 1))
+    expected = torch.einsum("ihcb,icb->ihc", rate, truth.days)
+    first, again = scale[:, truth.columns]
+    weight = torch.where(truth.never, first, again) * truth.column_weight
+    spent = torch.einsum("ihc,ic,ih->", expected, weight, truth.weight)
+    return (spent - events) / (N_HEADS * max(len(z), 1))
 
 
 def label_loss(

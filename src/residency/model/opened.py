@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from residency.contract import specs
@@ -23,8 +23,10 @@ from residency.model.encoders.encoding import Encoded
 from residency.model.heads import N_HEADS
 from residency.model.inputs import Reader, layout, whole
 from residency.model.network import Network, Sizes, build
+from residency.model.outcomes import ABSENT, links, never_had
 from residency.model.spec import ModelSpec
-from residency.timeline import Vocabulary, take
+from residency.model.standing import Standing, gathered, standing_of
+from residency.timeline import Vocabulary, occurrences, take
 from residency.timeline.segments import ranges
 
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -32,7 +34,7 @@ SETTINGS_FILE: Final = "model.json"
 TARGETS_FILE: Final = "targets.parquet"
 CALIBRATION_FILE: Final = "calibration.json"
 CURVE_FILE: Final = "training.parquet"
-MODEL_FORMAT: Final = 1
+MODEL_FORMAT: Final = 2
 _MOST_CELLS: Final = 4_000_000  # numbers that the hazard head makes at a time
 _MOST_ROWS: Final = 16_384  # rows, padding included, that the trunk reads at a time
 
@@ -68,10 +70,12 @@ class States:
 
     Attributes:
         z: the trunk's state, one row a moment, patient by patient.
+        record: what stands in the record at each moment.
         offset: where each patient's moments begin.
     """
 
     z: Float32[Tensor, "moment width"]
+    record: Standing
     offset: Int64[np.ndarray, " patient_and_1"]
 
     def hours_since(
@@ -169,13 +173,16 @@ class Model:
         length = np.diff(packed.moment_offset)[rows]
         offset = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         z = torch.empty(int(offset[-1]), self.spec.shape.width)
+        parts: list[tuple[Tensor, Standing]] = []
         for group in _groups(length):
             small = take(packed, rows[group])
             windows = whole(small, np.arange(len(group)))
             _, inputs = self.reader.read(small, windows, encoded=encoded)
             with torch.inference_mode():
-                z[torch.from_numpy(ranges(offset[group], length[group]))] = self.network(inputs)
-        return States(z, offset)
+                at = torch.from_numpy(ranges(offset[group], length[group]))
+                z[at] = self.network(inputs)
+                parts.append((at, standing_of(inputs)))
+        return States(z, gathered(parts, len(z)), offset)
 
     def hazards(
         self,
@@ -183,6 +190,7 @@ class Model:
         moment: Int64[np.ndarray, " index"],
         elapsed_days: Float32[np.ndarray, " index"],
         targets: Int64[np.ndarray, " target"],
+        never: Bool[np.ndarray, "index target"],
     ) -> Float32[np.ndarray, "index head target interval"]:
         """Give calibrated hazards per day of each target's next occurrence, counted from the instant.
 
@@ -191,10 +199,11 @@ class Model:
             moment: rows of `states.z`: the last moment known.
             elapsed_days: from that moment to the instant; 0 or more.
             targets: indices in `targets`.
+            never: whether the patient had not had the target by the instant, see `never`.
         """
         n_intervals = len(self.edges_days) - 1
         chosen = torch.from_numpy(np.asarray(targets, np.int64))
-        factor = torch.from_numpy(self.calibration.factors[np.asarray(targets)])
+        first, again = torch.from_numpy(self.calibration.factors[:, np.asarray(targets)])
         hours = states.hours_since(moment, elapsed_days)
         most = max(1, _MOST_CELLS // (N_HEADS * max(len(targets), 1) * n_intervals))
         result = np.empty((len(moment), N_HEADS, len(targets), n_intervals), np.float32)
@@ -202,10 +211,33 @@ class Model:
             part = slice(start, start + most)
             with torch.inference_mode():
                 z = self.network.waiting(states.z[torch.from_numpy(moment[part])], hours[part])
-                head = self.network.hazard
-                rate = head.columns(head.mixed(z), chosen).exp() * factor[:, None]
-            result[part] = rate.numpy()
+                head, none = self.network.hazard, torch.from_numpy(never[part])
+                features = states.record.features(torch.from_numpy(moment[part]))
+                rate = head.columns(head.read(z, features), chosen, none).exp()
+                factor = torch.where(none, first, again)
+            result[part] = (rate * factor[:, None, :, None]).numpy()
         return result
+
+    def never(
+        self,
+        packed: Packed,
+        patient: Int64[np.ndarray, " index"],
+        as_of: Int64[np.ndarray, " index"],
+        targets: Int64[np.ndarray, " target"],
+    ) -> Bool[np.ndarray, "index target"]:
+        """Say which patients had not had which targets, or what counts for them, by an instant.
+
+        Args:
+            packed: timelines.
+            patient: rows of `packed`.
+            as_of: µs.
+            targets: indices in `targets`.
+        """
+        codes = np.array([self.vocabulary.index_of(self.targets[one]) or ABSENT for one in targets], np.int64)
+        offset, link = links(self.vocabulary, codes)
+        rows, local = np.unique(patient, return_inverse=True)
+        found = occurrences(take(packed, rows), offset, link, len(targets))
+        return never_had(found, local, as_of, np.arange(len(targets)))
 
     def label_probability(
         self,
@@ -225,8 +257,9 @@ class Model:
         hours = states.hours_since(moment, elapsed_days)
         slope, intercept = self.calibration.labels[label]
         with torch.inference_mode():
-            z = self.network.waiting(states.z[torch.from_numpy(np.asarray(moment, np.int64))], hours)
-            logits = self.network.label(z)[:, :, label]
+            at = torch.from_numpy(np.asarray(moment, np.int64))
+            z = self.network.waiting(states.z[at], hours)
+            logits = self.network.label(z, states.record.features(at))[:, :, label]
         result: np.ndarray = torch.sigmoid(slope * logits + intercept).numpy()
         return result
 
@@ -243,7 +276,7 @@ def _network(
     sizes = Sizes(
         reader.layout.n_rows,
         len(reader.layout.panel),
-        torch.zeros(len(targets), n_intervals),
+        torch.zeros(2, len(targets), n_intervals),
         torch.zeros(len(settings.labels)),
         settings.modalities,
     )

@@ -51,6 +51,13 @@ def targets_of(
     """Make targets of codes, death first."""
     death = vocabulary.index_of(DEATH) or ABSENT
     chosen = np.concatenate([[death], codes[codes != death]]).astype(np.int64)
+    return Targets(chosen, *links(vocabulary, chosen), edges_days)
+
+
+def links(
+    vocabulary: Vocabulary, chosen: Int64[np.ndarray, " target"]
+) -> tuple[Int64[np.ndarray, " code_and_1"], Int32[np.ndarray, " link"]]:
+    """Give, for each code of the vocabulary, where its targets begin, and these: itself and its ancestors."""
     target = np.full(len(vocabulary) + 1, ABSENT, np.int32)
     target[chosen] = np.arange(len(chosen))
     target[-1] = ABSENT
@@ -62,7 +69,7 @@ def targets_of(
     of, to = of[order], to[order]
     held = to != ABSENT
     link_offset = offsets(np.bincount(of[held], minlength=len(vocabulary)))
-    return Targets(chosen, link_offset, to[held].astype(np.int32), edges_days)
+    return link_offset, to[held].astype(np.int32)
 
 
 def edges_up_to(follow_up_days: float) -> Float64[np.ndarray, " edge"]:
@@ -160,6 +167,7 @@ class Followed:
         row: row of `index` of each next occurrence.
         target: its target.
         wait: µs from the instant to it.
+        first: whether the patient had not had the target before.
         found: every occurrence of every target.
     """
 
@@ -167,6 +175,7 @@ class Followed:
     row: Int64[np.ndarray, " next"]
     target: Int64[np.ndarray, " next"]
     wait: Int64[np.ndarray, " next"]
+    first: Bool[np.ndarray, " next"]
     found: Occurrences
 
 
@@ -191,19 +200,20 @@ def follow(packed: Packed, index: Index, targets: Targets) -> Followed:
     follow_up = np.minimum(index.follow_up, died)
     inside = (wait > 0) & (wait <= follow_up[row])
     censored = Index(index.patient, index.moment, index.elapsed, follow_up)
-    return Followed(censored, row[inside], target[inside], wait[inside], found)
+    first = found.previous[of[inside]] < 0
+    return Followed(censored, row[inside], target[inside], wait[inside], first, found)
 
 
 def never_had(
-    packed: Packed, followed: Followed, columns: Int64[np.ndarray, " column"]
+    found: Occurrences,
+    patient: Int64[np.ndarray, " index"],
+    as_of: Int64[np.ndarray, " index"],
+    columns: Int64[np.ndarray, " column"],
 ) -> Bool[np.ndarray, "index column"]:
-    """Say which patients had not had which targets by each instant: what comes then is a first occurrence."""
-    index = followed.index
-    as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
-    patient, n = np.repeat(index.patient, len(columns)), len(index.moment)
-    around = followed.found.around(patient, np.tile(columns, n), np.repeat(as_of, len(columns)))
-    never: np.ndarray = around.previous < 0
-    return never.reshape(n, len(columns))
+    """Say which patients had not had which targets by each instant (µs): what comes is a first occurrence."""
+    each = np.repeat(patient, len(columns)), np.tile(columns, len(patient)), np.repeat(as_of, len(columns))
+    never: np.ndarray = found.around(*each).previous < 0
+    return never.reshape(len(patient), len(columns))
 
 
 def exposure(

@@ -47,6 +47,7 @@ from residency.model.opened import (
     settings_of,
 )
 from residency.model.spec import ModelSpec
+from residency.model.standing import standing_of
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
 
@@ -138,7 +139,7 @@ def _train_size(data: Timelines) -> tuple[int, int]:
 def calibrate(given: Setup, network: Network) -> Calibration:
     """Fit the corrections on the tuning patients; none where there are no such patients."""
     n_targets, n_tasks = len(given.marginals.targets), len(given.data.labels)
-    observed, expected = np.zeros(n_targets), np.zeros(n_targets)
+    observed, expected = np.zeros((2, n_targets)), np.zeros((2, n_targets))
     logits: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
     tasks: list[torch.Tensor] = []
@@ -146,14 +147,17 @@ def calibrate(given: Setup, network: Network) -> Calibration:
         rng = np.random.default_rng([given.spec.seed, _STREAM, at])
         batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
         with torch.inference_mode():
-            states = network(batch.inputs)
+            states, record = network(batch.inputs), standing_of(batch.inputs)
             z = network.waiting(states[batch.index_row], batch.index_hours)
-            rate = network.hazard.columns(network.hazard.mixed(z), batch.hazard.columns).exp().mean(dim=1)
-            each, seen = _firsts(batch.hazard, rate)
+            read, truth = network.hazard.read(z, record.features(batch.index_row)), batch.hazard
+            rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
+            each, seen = _tally(truth, rate)
             labels = batch.labels
-            said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
-        np.add.at(expected, batch.hazard.columns.numpy(), each)
-        np.add.at(observed, batch.hazard.columns.numpy(), seen)
+            said = network.label(
+                network.waiting(states[labels.row], labels.hours), record.features(labels.row)
+            ).mean(dim=1)
+        expected[:, truth.columns.numpy()] += each
+        observed[:, truth.columns.numpy()] += seen
         logits.append(said.gather(1, labels.task[:, None]).squeeze(1))
         values.append(labels.value)
         tasks.append(labels.task)
@@ -161,21 +165,19 @@ def calibrate(given: Setup, network: Network) -> Calibration:
         return Calibration.none(n_tasks, n_targets)
     logit, value, task = torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks)
     lines = tuple(label_line(logit[task == t], value[task == t]) for t in range(n_tasks))
-    return Calibration(lines, hazard_factors(observed, expected))
+    first, again = (hazard_factors(seen, said) for seen, said in zip(observed, expected, strict=True))
+    return Calibration(lines, (first, again))
 
 
-def _firsts(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Give expected and observed first occurrences of each sampled target.
-
-    Records of what a patient already has outnumber first ones by far, and an examination asks for first ones.
-    """
-    assert truth.never is not None  # noqa: S101 - nothing is dropped here
-    exposed = rate * truth.days * truth.never[:, :, None]
-    expected = exposed.sum(dim=(0, 2)) * truth.column_weight
+def _tally(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Give expected and observed occurrences of each sampled target: first ones, and later ones."""
+    exposed = (rate * truth.days).sum(dim=2)
+    classes = torch.stack([truth.never, ~truth.never])
+    expected = (classes * exposed).sum(dim=1) * truth.column_weight
     row, column = (truth.target[:, None] == truth.columns).nonzero(as_tuple=True)
-    first = truth.never[truth.row[row], column]
-    observed = np.bincount(column[first].numpy(), minlength=len(truth.columns)) * truth.column_weight.numpy()
-    return expected.double().numpy(), observed
+    place = (1 - truth.first[row].long()) * len(truth.columns) + column
+    observed = torch.bincount(place, minlength=2 * len(truth.columns)).view(2, -1) * truth.column_weight
+    return expected.double().numpy(), observed.double().numpy()
 
 
 def _write(step: Step, given: Setup, network: Network, calibration: Calibration, point: Point) -> None:
@@ -213,10 +215,19 @@ def _write_targets(path: Path, given: Setup, found: Marginals) -> None:
         {
             "code": [vocabulary.codes[c] if c >= 0 else DEATH for c in code],
             "n_patients": np.where(known, vocabulary.n_patients[np.maximum(code, 0)], 0),
-            "n_events": found.n_events,
-            "bias": found.bias.tolist(),
+            "n_events": found.n_events.sum(axis=0),
+            "n_first": found.n_events[0],
+            "bias": found.bias[0].tolist(),
+            "bias_again": found.bias[1].tolist(),
         },
-        schema={"code": pl.String, "n_patients": pl.Int64, "n_events": pl.Int64, "bias": pl.List(pl.Float32)},
+        schema={
+            "code": pl.String,
+            "n_patients": pl.Int64,
+            "n_events": pl.Int64,
+            "n_first": pl.Int64,
+            "bias": pl.List(pl.Float32),
+            "bias_again": pl.List(pl.Float32),
+        },
     )
     rows.write_parquet(path, compression="zstd")
 

@@ -164,7 +164,8 @@ def _work_out(
     numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
     n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
     for rows in np.array_split(np.arange(len(index)), n_parts):
-        by_head = _by_head(model, states, plan, moment[rows], at.elapsed_days[rows])
+        never = model.never(view.packed, index.patient[rows], index.as_of[rows], plan.targets)
+        by_head = _by_head(model, states, plan, (moment[rows], at.elapsed_days[rows]), never)
         for part in plan.parts:
             result[:, rows, part.columns] = summary(by_head[:, :, part.columns], interval=part.interval)
     return result
@@ -174,14 +175,15 @@ def _by_head(
     model: Model,
     states: States,
     plan: Plan,
-    moment: Int64[np.ndarray, " index"],
-    elapsed_days: Float32[np.ndarray, " index"],
+    instant: tuple[Int64[np.ndarray, " index"], Float32[np.ndarray, " index"]],
+    never: Bool[np.ndarray, "index target"],
 ) -> Float32[np.ndarray, "index head column"]:
     """Give the risk that each head sees; NaN in columns that the model has nothing for."""
+    moment, elapsed_days = instant
     result = np.full((len(moment), model.n_heads, len(plan.columns)), np.nan, dtype=np.float32)
     targets = plan.targets
     column = {int(target): number for number, target in enumerate(targets)}
-    hazards = model.hazards(states, moment, elapsed_days, targets) if len(targets) else None
+    hazards = model.hazards(states, moment, elapsed_days, targets, never) if len(targets) else None
     for part in plan.parts:
         if part.label is not None:
             risk = model.label_probability(states, moment, elapsed_days, part.label)

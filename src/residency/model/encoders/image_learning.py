@@ -17,13 +17,14 @@ from torch.nn import functional
 
 from residency.contract.errors import TrainingError
 from residency.contract.packed import Packed
+from residency.model.batches import hazard_targets
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.image import WIDTH, Look
 from residency.model.encoders.learning import Lesson
 from residency.model.encoders.pictures import SLICES, slices_of
 from residency.model.heads import N_HEADS, HazardHead, LabelHead
 from residency.model.objectives import HazardTargets, hazard_loss, sample
-from residency.model.outcomes import Index, exposure, follow, interval_of, observed
+from residency.model.outcomes import Index, follow, observed
 from residency.timeline import take
 
 _STREAM: Final = 5  # of random numbers
@@ -69,15 +70,17 @@ class _Taught(nn.Module):
         found = lesson.marginals
         self.look = Look()
         self.norm = nn.LayerNorm(WIDTH)
-        self.hazard = HazardHead(WIDTH, lesson.spec.shape.code_rank, torch.from_numpy(found.bias))
-        self.label = LabelHead(WIDTH, torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4)))
+        self.hazard = HazardHead((WIDTH, WIDTH), lesson.spec.shape.code_rank, torch.from_numpy(found.bias))
+        self.label = LabelHead(
+            (WIDTH, WIDTH), torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4))
+        )
 
-    def loss(self, example: _Example, events_per_index: float) -> Tensor:
+    def loss(self, example: _Example, scale: Float32[Tensor, "class target"]) -> Tensor:
         z = self.norm(self.look(example.slices, example.n_each))
-        total = 0.5 * hazard_loss(self.hazard, z, example.truth) / events_per_index
+        total = 0.5 * hazard_loss(self.hazard, z, z, example.truth, scale)
         known = ~torch.isnan(example.labels)
         if known.any():
-            logits = self.label(z).mean(dim=1)[known]
+            logits = self.label(z, z).mean(dim=1)[known]
             total = total + functional.binary_cross_entropy_with_logits(logits, example.labels[known])
         return total
 
@@ -101,16 +104,19 @@ def learn(lesson: Lesson, path: Path) -> int:
             lesson.progress("learn images", step, n_steps)
             example = _example(lesson, shard, [pictures[shard][at] for at in chosen], rng)
             if example is not None:
-                _step(optimiser, taught, example, lesson.marginals.events_per_index)
+                _step(optimiser, taught, example, torch.from_numpy(lesson.marginals.scale))
             schedule.step()
     write_tensors(path, dict(taught.look.named_parameters()), {"format": "pt"})
     return n_images
 
 
 def _step(
-    optimiser: torch.optim.Optimizer, taught: _Taught, example: _Example, events_per_index: float
+    optimiser: torch.optim.Optimizer,
+    taught: _Taught,
+    example: _Example,
+    scale: Float32[Tensor, "class target"],
 ) -> None:
-    loss = taught.loss(example, events_per_index)
+    loss = taught.loss(example, scale)
     if not bool(torch.isfinite(loss)):
         raise TrainingError("the loss of the image encoder is not finite", mend="look for broken images")
     optimiser.zero_grad(set_to_none=True)
@@ -173,21 +179,10 @@ def _example(
 
 
 def _followed(lesson: Lesson, packed: Packed, index: Index, rng: np.random.Generator) -> HazardTargets:
-    targets = lesson.marginals.targets
-    followed = follow(packed, index, targets)
-    columns = sample(lesson.marginals.rate, COLUMNS, rng)
-    interval = interval_of(followed.wait, targets.edges)
-    inside = interval < len(targets.edges) - 1
-    tensor = torch.from_numpy
-    return HazardTargets(
-        row=tensor(followed.row[inside]),
-        target=tensor(followed.target[inside]),
-        interval=tensor(interval[inside]),
-        columns=tensor(columns.target),
-        column_weight=tensor(columns.weight),
-        days=tensor(exposure(followed, targets.edges, columns.target, len(targets))),
-        weight=torch.ones(len(index.moment), N_HEADS),
-    )
+    found = lesson.marginals
+    followed = follow(packed, index, found.targets)
+    columns, weight = sample(found.rate, COLUMNS, rng), np.ones((packed.n_patients, N_HEADS), np.float32)
+    return hazard_targets(packed, followed, found.targets, columns, weight)
 
 
 def _next_labels(packed: Packed, index: Index, n_tasks: int) -> Float32[np.ndarray, "image task"]:

@@ -1,0 +1,87 @@
+"""In: the tensors of a batch. Out: what stands in the record at each row: last values, last attachments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from residency.model.inputs import Attached, Inputs
+from residency.model.moments import PANEL_FEATURES, panel_features
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The last attachment of one kind that each row knows.
+
+    Attributes:
+        vector: of the attachments of each row that has some, their mean; the first stands for "none".
+        at: which of them each row knows; 0 for none.
+    """
+
+    vector: Float32[Tensor, "group width"]
+    at: Int64[Tensor, " row"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands in the record at each row.
+
+    Attributes:
+        panel: last value's rank, hours since, change and count of each code of the panel.
+        latest: last note, image and genome, by kind.
+    """
+
+    panel: Float32[Tensor, "row 4 panel"]
+    latest: dict[str, Latest]
+
+    def features(self, row: Int64[Tensor, " chosen"]) -> Float32[Tensor, "chosen feature"]:
+        """Spread the record of some rows over knots, with the last attachments beside."""
+        parts = [panel_features(*self.panel[row].unbind(1))]
+        for kind in sorted(self.latest):
+            one = self.latest[kind]
+            parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]
+        return torch.cat(parts, dim=1)
+
+
+def n_features(n_panel: int, modalities: dict[str, int]) -> int:
+    """Give how many numbers `Standing.features` has."""
+    return n_panel * PANEL_FEATURES + sum(width + 1 for width in modalities.values())
+
+
+def standing_of(inputs: Inputs) -> Standing:
+    """Give what stands in the record at each row of a batch."""
+    panel = torch.stack([inputs.rank, inputs.hours, inputs.change, inputs.count], dim=1)
+    return Standing(panel, {kind: _latest(inputs, one) for kind, one in inputs.attached.items()})
+
+
+def _latest(inputs: Inputs, attached: Attached) -> Latest:
+    """Find each row's last attachment within its window, of which the patient's first moment is a part."""
+    n_rows, longest = len(inputs.place), max(inputs.shape[1], 1)
+    group, of = torch.unique(attached.row, return_inverse=True)
+    total = torch.zeros(len(group) + 1, attached.vector.shape[1], device=attached.vector.device)
+    total = total.index_add(0, of + 1, attached.vector)
+    size = torch.bincount(of + 1, minlength=len(group) + 1).clamp(min=1)
+    row = torch.arange(n_rows, device=inputs.place.device)
+    window = inputs.place // longest
+    at = torch.searchsorted(group, row, right=True)
+    known = at > 0
+    known[known.clone()] = window[group[at[known] - 1]] == window[row[known]]
+    return Latest(total / size[:, None], torch.where(known, at, 0))
+
+
+def gathered(parts: Sequence[tuple[Int64[Tensor, " row"], Standing]], n_rows: int) -> Standing:
+    """Put the records of several batches together, each at its rows."""
+    if not parts:
+        return Standing(torch.zeros(0, 4, 0), {})
+    panel = torch.empty(n_rows, *parts[0][1].panel.shape[1:])
+    at = {kind: torch.zeros(n_rows, dtype=torch.int64) for kind in parts[0][1].latest}
+    vectors: dict[str, list[Tensor]] = {kind: [] for kind in at}
+    for rows, one in parts:
+        panel[rows] = one.panel
+        for kind, latest in one.latest.items():
+            begin = sum(len(vector) for vector in vectors[kind])
+            at[kind][rows] = torch.where(latest.at > 0, latest.at + begin, 0)
+            vectors[kind].append(latest.vector)
+    return Standing(panel, {kind: Latest(torch.cat(vectors[kind]), at[kind]) for kind in at})
