@@ -2,8 +2,8 @@
 
 `python scripts/textbook.py HOSPITAL docs/images/simulation`. Values are read from the hospital's own files
 (of the site that reports conventional units), days of diagnosis and what treatments would do from its truth.
-A control is of the same sex, within four years of age, seen at the case's day and free of the disease by then;
-their clock is the case's. Bands are 95% intervals of the mean over patients.
+A control is of the same sex, within four years of age, seen at the case's day and free of the disease by
+then; their clock is the case's. Bands are 95% intervals of the mean over patients.
 """
 
 import argparse
