@@ -1,6 +1,6 @@
 """In: VCF files, plain or bgzipped, of one sample or many. Out: variants, one row a variant and patient.
 
-Read by ourselves, line by line, since htslib prints what it cannot read (ADR 0006). What a caller did not
+Read by ourselves, line by line, since htslib prints what it cannot read (ADR 0005). What a caller did not
 call, or called as the reference, is counted and left out.
 """
 
