@@ -25,6 +25,7 @@ class NotesRules:
         kinds: codes of the kinds of notes that pass; empty for all.
         dates: `shift` them by the patient's offset, or let only the `year` stand.
         years: whether a year that stands alone may stay; else it goes as a date does.
+        organisations: names of the institution's own houses, which are taken wherever they stand.
         classifier: what looks at notes after the rules: nothing, or `presidio` (extra `scrubbing`).
     """
 
@@ -32,6 +33,7 @@ class NotesRules:
     kinds: tuple[str, ...] = ()
     dates: Literal["shift", "year"] = "shift"
     years: bool = True
+    organisations: tuple[str, ...] = ()
     classifier: Literal["off", "presidio"] = "off"
 
 
@@ -63,6 +65,26 @@ class ImagesRules:
     unknown_sites: Literal["refuse", "keep"] = "refuse"
     burned_in: Literal["detector", "ocr", "off"] = "detector"
     columns: tuple[str, ...] = ("body_site", "spacing_mm", "orientation", "window_center", "window_width")
+
+
+@spec
+class RiskRules:
+    """What is done about patients whom few others are like.
+
+    Attributes:
+        smallest_cell: how many patients must share sex, birth year and ZIP3, as they stand in the result.
+        suppress: hide the ZIP3 of patients in smaller cells, then leave out those who still are in one. Else
+            the risk is measured, and that is all.
+        signature: whether the next step may go on only with a privacy officer's signature under the risk.
+    """
+
+    smallest_cell: int = 11
+    suppress: bool = False
+    signature: bool = False
+
+    def __post_init__(self) -> None:
+        if self.smallest_cell < 1:
+            raise ValueError("smallest_cell must be 1 or more")
 
 
 @spec

@@ -32,7 +32,10 @@ _STREETS: Final = _STREET | {
     "pkwy": "parkway",
     "hwy": "highway",
 }
-_NUMBER: Final = re.compile(r"[A-Za-z]{0,6}[-#]?\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
+_NUMBER: Final = re.compile(r"\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
+_PREFIX: Final = re.compile(r"[A-Za-z]{1,8}[-#]?$")
+_DOTTED: Final = re.compile(r"[A-Z]\.\s?(?:[A-Z]\.\s?){1,3}")
+_INITIALS: Final = re.compile(r"(?:[Pp]atient|[Pp]t\.?|[Ii]nitials:?)\s([A-Z]{2,4})\b")
 _JOINED: Final = re.compile(r"[ \t]?[.\-'’]?[ \t]?\n?")
 
 
@@ -281,12 +284,11 @@ def _initials(note: Note, known: Known) -> Iterator[Span]:
     """Find J.S. and, after the word patient, JS."""
     if not known.initials:
         return
-    for hit in re.finditer(
-        r"(?<![\w.])(?:[A-Z]\.\s?){2,4}|\b(?:patient|pt|pt\.|initials:?)\s([A-Z]{2,4})\b", note.text
-    ):
-        letters = "".join(one for one in (hit.group(1) or hit.group()) if one.isupper()).lower()
-        if letters in known.initials:
-            start, end = hit.span(1) if hit.group(1) else hit.span()
+    found = [hit.span() for hit in _DOTTED.finditer(note.text)]
+    found += [hit.span(1) for hit in _INITIALS.finditer(note.text)]
+    for start, end in found:
+        letters = "".join(one for one in note.text[start:end] if one.isupper()).lower()
+        if letters in known.initials and not note.text[start - 1 : start].isalnum():
             yield Span(start, start + len(note.text[start:end].rstrip()), "NAME", "known")
 
 
@@ -309,7 +311,11 @@ def _numbers(note: Note, known: Known) -> Iterator[Span]:
         return
     sizes = sorted({len(one) for one in known.numbers}, reverse=True)
     for hit in _NUMBER.finditer(note.text):
-        yield from _numbers_within(hit.group(), hit.start(), known.numbers, sizes)
+        if len(hit.group()) < sizes[-1] - 8:
+            continue
+        before = _PREFIX.search(note.text, max(0, hit.start() - 9), hit.start())
+        start = before.start() if before else hit.start()
+        yield from _numbers_within(note.text[start : hit.end()], start, known.numbers, sizes)
 
 
 def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[int]) -> Iterator[Span]:

@@ -7,7 +7,7 @@ from residency.deid.lexicon import inverted, lexicon
 from residency.deid.spans import Note, Span
 
 _JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "’", " '", " (", ' "', '" '})
-_SIGNS: Final = frozenset("signed by name kin named surgeon attending".split())
+_SIGNS: Final = frozenset(["signed", "by", "name", "kin", "named", "surgeon", "attending"])
 _MOST: Final = 4  # words of one name
 
 

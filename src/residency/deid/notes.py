@@ -85,6 +85,7 @@ def scrub(
         clock,
         max_age=policy.max_age,
         years=policy.notes.years,
+        organisations=policy.notes.organisations,
         classifier=classifier,
     )
     return replace(text, spans, surrogates)

@@ -4,12 +4,14 @@ Three passes, each over what the one before left: the patient's known identifier
 policy asks for one. What is found is replaced, never blanked.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from residency.deid.day_forms import Clock, find_dates
 from residency.deid.known import Known, find_known
+from residency.deid.lexicon import fold
 from residency.deid.naming import Names
 from residency.deid.patterns import find_patterns
 from residency.deid.spans import Note, Span, merged
@@ -41,6 +43,7 @@ def find_spans(
     *,
     max_age: int = 89,
     years: bool = True,
+    organisations: tuple[str, ...] = (),
     classifier: Classifier | None = None,
 ) -> list[Span]:
     """Find what names somebody.
@@ -51,6 +54,7 @@ def find_spans(
         clock: when it was written.
         max_age: the highest age that may show.
         years: whether a year alone may stay.
+        organisations: names of the institution's own houses.
         classifier: looks last.
 
     Returns:
@@ -61,6 +65,9 @@ def find_spans(
     spans += find_patterns(note, max_age)
     spans += Names(note).spans()
     spans += Whereabouts(note).spans()
+    for name in organisations:
+        places = re.finditer(rf"\b{re.escape(fold(name))}\b", note.folded)
+        spans += [Span(*one.span(), "ORGANISATION", "known") for one in places]
     if classifier is not None:
         spans += classifier(text)
     return merged(text, spans)

@@ -63,13 +63,17 @@ class Note:
     def __init__(self, text: str) -> None:
         self.text = text
         self.folded = fold(text)
-        found = [(one.start(), one.end(), one.group()) for one in _WORD.finditer(self.folded)]
-        self.starts = [one[0] for one in found]
-        self.ends = [one[1] for one in found]
-        self.words = [one[2] for one in found]
+        self.words: list[str] = _WORD.findall(self.folded)
+        self.starts = [one.start() for one in _WORD.finditer(self.folded)]
+        self.ends = [start + len(word) for start, word in zip(self.starts, self.words, strict=True)]
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Which words are digits."""
+        return [at for at, word in enumerate(self.words) if word.isdigit()]
 
     def gap(self, at: int) -> str:
         """Give what stands between a word and the next; a line's end where there is none."""

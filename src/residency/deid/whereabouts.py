@@ -11,9 +11,21 @@ _MOST: Final = 6  # words of one institution's name
 _LINKS: Final = frozenset(["of", "and", "the", "for"])
 _JOINS: Final = frozenset({" ", "  ", ". ", "-", "'", "’", " & ", ".", "’s ", "'s "})
 _NOT_FIRST: Final = _LINKS | {"s", "our", "her", "his", "dr", "mr", "the", "admitted", "seen"}
-_SURE_STREETS: Final = frozenset("street avenue road lane boulevard drive parkway".split())
+_SURE_STREETS: Final = frozenset(["street", "avenue", "road", "lane", "boulevard", "drive", "parkway"])
 _TAILS: Final = frozenset(
-    "health medical general presbyterian methodist memorial regional hosp med center centre".split()
+    [
+        "health",
+        "medical",
+        "general",
+        "presbyterian",
+        "methodist",
+        "memorial",
+        "regional",
+        "hosp",
+        "med",
+        "center",
+        "centre",
+    ]
 )
 _PO_BOX: Final = re.compile(r"\bp\.?\s?o\.?\s?box\s?#?\s?\d+")
 
