@@ -88,7 +88,7 @@ class VcfSource:
             try:
                 yield from _genomes(document, settings)
             except BadFile as bad:
-                yield Dropped(bad.reason, document.where())
+                yield Dropped(bad.reason, document.shown)
 
 
 def _genomes(document: Document, settings: VcfMapping) -> Iterator[Rows | Dropped]:
@@ -103,7 +103,7 @@ def _genomes(document: Document, settings: VcfMapping) -> Iterator[Rows | Droppe
             yield samples.rows(*reader.give())
     if reader.n_rows:
         yield samples.rows(*reader.give())
-    yield from (Dropped(reason, document.where(), n) for reason, n in sorted(reader.dropped.items()))
+    yield from (Dropped(reason, document.shown, n) for reason, n in sorted(reader.dropped.items()))
 
 
 def _lines(document: Document) -> Iterator[bytes]:
