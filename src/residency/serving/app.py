@@ -22,6 +22,7 @@ from residency.serving.bedside import Bedside
 from residency.serving.doors import AccessLog, LoopbackOnly, body_of, key_of, place_of
 from residency.serving.faults import add_handlers
 from residency.serving.grants import load_grants
+from residency.serving.looks import add_looks
 from residency.serving.panel import Panel
 from residency.serving.sentences import sentences_of
 from residency.serving.service import Clock, Service
@@ -72,6 +73,7 @@ def create_app(
     app.add_middleware(AccessLog)
     app.state.service = service
     _add_ours(app, service)
+    add_looks(app, service)
     _add_openai(app, service)
     return app
 
@@ -116,10 +118,6 @@ def _add_ours(app: FastAPI, service: Service) -> None:
     @app.get("/residency/v1/patients")
     async def patients(request: Request) -> Response:
         return _json({"patients": await run_in_threadpool(service.patients, key_of(request))})
-
-    @app.get("/residency/v1/patients/{subject_id}/events")
-    async def events(request: Request, subject_id: str) -> Response:
-        return _json({"events": await run_in_threadpool(service.events, key_of(request), subject_id)})
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:
