@@ -75,12 +75,10 @@ class RiskRules:
         smallest_cell: how many patients must share sex, birth year and ZIP3, as they stand in the result.
         suppress: hide the ZIP3 of patients in smaller cells, then leave out those who still are in one. Else
             the risk is measured, and that is all.
-        signature: whether the next step may go on only with a privacy officer's signature under the risk.
     """
 
     smallest_cell: int = 11
     suppress: bool = False
-    signature: bool = False
 
     def __post_init__(self) -> None:
         if self.smallest_cell < 1:

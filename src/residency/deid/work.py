@@ -18,6 +18,7 @@ from residency.deid.policy import Policy
 from residency.deid.spool import Spool
 
 LIMITS: Final = "limits"
+CODES: Final = "codes"
 _SCHEMAS: Final = {
     schema.DATA: schema.EVENTS,
     schema.OBSERVATION_FOLDER: schema.OBSERVATION,
