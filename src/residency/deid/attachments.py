@@ -1,4 +1,4 @@
-"""In: notes, images and genomes of identified records. Out: the same without identities, spooled and written."""
+"""In: notes, images and genomes of identified records. Out: the same without identities."""
 
 import hmac
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ _Hide = Callable[[pl.DataFrame, pl.DataFrame], HiddenRows]
 
 def left_out(policy: Policy) -> list[str]:
     """Name the folders that a policy leaves out."""
-    rules = (policy.notes, policy.images, policy.variants)
-    return [folder for folder, rule in zip(FOLDERS, rules, strict=True) if rule.handling == "out"]
+    handling = (policy.notes.handling, policy.images.handling, policy.variants.handling)
+    return [folder for folder, one in zip(FOLDERS, handling, strict=True) if one == "out"]
 
 
 def spool(work: Work, progress: Progress) -> None:
@@ -151,7 +151,7 @@ def _hide_images(
 
 
 def write_pixels(step: Step, work: Work, lost: frozenset[int]) -> None:
-    """Write the pixel store: arrays in the order of their digests, each once; none that only lost patients have."""
+    """Write the pixel store: each array once, by digest; none that only lost patients have."""
     if schema.IMAGES_FOLDER in left_out(work.policy):
         return
     files = work.spool.files(schema.PIXELS_FOLDER, _ROWS)

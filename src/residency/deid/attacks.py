@@ -1,7 +1,7 @@
 """In: tables without identities. Out: what an outsider who knows a little would find.
 
-Two attacks that tables invite though every identifier is gone: a list of people with sex, birth date and postal code;
-and the knowledge of when somebody was seen, since the days between visits are true.
+Two attacks that tables invite though every identifier is gone: a list of people with sex, birth date and
+postal code; and the knowledge of when somebody was seen, since the days between visits are true.
 """
 
 from typing import Any, Final
@@ -32,8 +32,8 @@ def gaps(events: pl.DataFrame) -> pl.DataFrame:
 def date_pattern(found: pl.DataFrame) -> dict[str, Any]:
     """Tell how many patients are found by the days between some of their visits.
 
-    The outsider knows consecutive days on which somebody was seen, the first of those on record; the dates moved,
-    the days between did not.
+    The outsider knows consecutive days on which somebody was seen, the first of those on record; the dates
+    moved, the days between did not.
 
     Args:
         found: as `gaps` gives, of many shards.
@@ -56,7 +56,7 @@ def date_pattern(found: pl.DataFrame) -> dict[str, Any]:
 def linkage(patients: pl.DataFrame) -> dict[str, Any]:
     """Tell how often an outside list of people finds its patient.
 
-    The list has sex, birth year and ZIP3; since dates moved by up to a year, a birth year one off is taken too.
+    The list has sex, birth year and ZIP3; since dates moved, a birth year one off is taken too.
 
     Args:
         patients: columns `sex`, `birth_year`, `zip3`.

@@ -1,7 +1,7 @@
 """In: the voxels of an image. Out: the same with the writing in them covered.
 
-Writing that a machine burns into an image is brighter or darker than all around it, sharp-edged, and stands in lines
-of letters of one height. That is what is looked for; a text recogniser can look besides (extra `scrubbing`).
+Writing that a machine burns into an image is brighter or darker than all around it, has one grey, and stands
+in lines of letters of one height. That is looked for; a text recogniser can look besides (extra `scrubbing`).
 """
 
 from functools import cache

@@ -12,21 +12,9 @@ from typing import Final
 from residency.deid.lexicon import lexicon
 from residency.deid.spans import DatePart, Note, Span
 
-_NAMES: Final = tuple(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ]
+_NAMES: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
 )
 _MONTHS: Final = {name: i + 1 for i, name in enumerate(_NAMES)} | {
     **{name[:3]: i + 1 for i, name in enumerate(_NAMES)},
@@ -36,7 +24,8 @@ _NUMERIC: Final = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?!\d|[-/.]\d)")
 _COMPACT: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
 _SHORT: Final = re.compile(r"\d{1,2}/(?:\d{4}|\d{1,2})(?![\w/%]|[.,-]\d)")
 _AFTER: Final = re.compile(
-    r"\.?[\s,\-]{0,2}(?:of )?(?:the )?(\d{1,2})(?:\s?(st|nd|rd|th))?(?![\d/:]|\s?[ap]\.?m\b)(?:(?:,\s?|\s|-|/|, of | of )((?:19|20)\d\d|'\d\d)(?!\d))?"
+    r"\.?[\s,\-]{0,2}(?:of )?(?:the )?(\d{1,2})(?:\s?(st|nd|rd|th))?(?![\d/:]|\s?[ap]\.?m\b)"
+    r"(?:(?:,\s?|\s|-|/|, of | of )((?:19|20)\d\d|'\d\d)(?!\d))?"
 )
 _AFTER_YEAR: Final = re.compile(r"\.?(?:,?\s|-|/| of |, )((?:19|20)\d\d|'\d\d)(?!\d)")
 _BEFORE: Final = re.compile(r"(?<![\w./])(\d{1,2})(st|nd|rd|th)?(?: of)?[\s\-/.]{0,2}$")

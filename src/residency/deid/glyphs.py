@@ -34,7 +34,7 @@ class Box:
 def pieces(
     mask: Bool[np.ndarray, "row column"],
 ) -> tuple[list[Box], Int64[np.ndarray, " piece"], Int64[np.ndarray, " piece"]]:
-    """Give the connected pieces of a mask (eight neighbours): boxes, numbers of pixels, and of runs along rows."""
+    """Give a mask's connected pieces (eight neighbours): boxes, numbers of pixels, and of runs along rows."""
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
     padded[:, 1:-1] = mask
     change = np.diff(padded, axis=1)

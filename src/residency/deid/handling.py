@@ -1,4 +1,4 @@
-"""In: the parts of a policy that speak of notes, images, variants. Out: what passes of each, by allow-list."""
+"""In: what a policy says of notes, images, variants, risk. Out: what passes of each, by allow-list."""
 
 from typing import Final, Literal
 
@@ -7,7 +7,8 @@ from residency.contract.specs import spec
 Handling = Literal["scrub", "out"]
 
 BODY_PARTS: Final = frozenset(
-    "ABDOMEN ABDOMENPELVIS ANKLE ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID CHEST CHESTABDOMEN "  # noqa: SIM905
+    "ABDOMEN ABDOMENPELVIS ANKLE ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID CHEST "  # noqa: SIM905
+    "CHESTABDOMEN "
     "CHESTABDPELVIS CLAVICLE COLON CSPINE ELBOW EXTREMITY EYE FACE FEMUR FINGER FOOT FOREARM HAND HEAD "
     "HEADNECK HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LSSPINE LUNG MAXILLA NECK ORBIT PANCREAS "
     "PELVIS PROSTATE RIB SACRUM SCAPULA SHOULDER SINUS SKULL SPINE SPLEEN STERNUM THIGH THORAX THYROID TOE "

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from residency.deid.lexicon import fold, lexicon
+from residency.deid.places import STATES
 from residency.deid.spans import Kind, Note, Span
 
 _LONG: Final = 6  # letters from which on a name is known with one letter wrong
@@ -36,7 +37,7 @@ _NUMBER: Final = re.compile(r"\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
 _PREFIX: Final = re.compile(r"[A-Za-z]{1,8}[-#]?$")
 _DOTTED: Final = re.compile(r"[A-Z]\.\s?(?:[A-Z]\.\s?){1,3}")
 _INITIALS: Final = re.compile(r"(?:[Pp]atient|[Pp]t\.?|[Ii]nitials:?)\s([A-Z]{2,4})\b")
-_JOINED: Final = re.compile(r"[ \t]?[.\-'’]?[ \t]?\n?")
+_BESIDE: Final = (" ", "'", "\u2019", "-")
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _address_parts(value: str) -> Iterator[tuple[str, ...]]:
         words = [
             word
             for place, word in enumerate(words)
-            if not (len(word) == 2 and place == len(words) - 1 and place and word.upper() in _STATES)
+            if not (len(word) == 2 and place == len(words) - 1 and place and word.upper() in STATES)
         ]
         if not words or (len(words) == 1 and len(words[0]) < 4):
             continue
@@ -189,7 +190,7 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
     particles = lexicon().lists["particles"]
     for at in sorted(likely):
         first = at
-        while first > 0 and words[first - 1] in particles and note.gap(first - 1) in (" ", "'", "’", "-"):
+        while first > 0 and words[first - 1] in particles and note.gap(first - 1) in _BESIDE:
             first -= 1
         yield Span(note.starts[first], note.ends[at], "NAME", "known")
         yield from _initials_beside(note, at)
@@ -236,7 +237,7 @@ def _titled(note: Note, at: int) -> bool:
 def _thing_follows(note: Note, at: int) -> bool:
     """Tell whether a disease, sign or instrument follows: Parkinson's disease, Baker cyst."""
     follows = at + 1
-    if follows < len(note) and note.words[follows] == "s" and note.gap(at) in ("'", "’"):
+    if follows < len(note) and note.words[follows] == "s" and note.gap(at) in ("'", "\u2019"):
         follows += 1
     gap = note.gap(follows - 1)
     return (
@@ -332,9 +333,3 @@ def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[i
         if size:
             yield Span(base + places[at], base + places[at + size - 1] + 1, "ID", "known")
         at += size or 1
-
-
-_STATES: Final = frozenset(
-    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "  # noqa: SIM905
-    "OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
-)

@@ -1,12 +1,13 @@
-"""In: what of notes stands as it was, and who their patients are. Out: how many still hold a known identifier.
+"""In: what of a note stands as it was, and who the patients are. Out: whether it still holds an identifier.
 
-It looks for the same facts as the scrubber, by other code: bare words and bare digits, no rules, no exceptions but that
-an eponym before its disease is no name. What the scrubber takes, this never sees.
+It looks for the same facts as the scrubber, by other code: bare words and bare digits, whatever stands around
+them. Names that are words or eponyms too are left to the scrubber, which reads what stands around them.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from residency.deid.known import Known
@@ -20,7 +21,7 @@ _LONG_NUMBER: Final = 6
 
 @dataclass(frozen=True)
 class Everyone:
-    """What is known of all patients of a shard: numbers and e-mail addresses, bare; full names as pairs of words."""
+    """What is known of all patients of a shard: bare numbers, e-mail addresses, full names as pairs."""
 
     numbers: frozenset[str]
     texts: frozenset[str]
@@ -54,7 +55,7 @@ def others_left(rest: str, all_: Everyone) -> bool:
     """Tell whether a note still holds a number, an address or a full name of any patient of the shard."""
     folded = fold(rest)
     lines = [_WORDS.findall(line) for line in folded.split("\n")]
-    pairs = {pair for words in lines for pair in zip(words, words[1:], strict=False)}
+    pairs = {pair for words in lines for pair in pairwise(words)}
     return not pairs.isdisjoint(all_.names) or _numbers_left(folded, all_.numbers, all_.texts)
 
 

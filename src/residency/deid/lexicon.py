@@ -1,8 +1,8 @@
 """In: the lists beside this module. Out: what the rules for notes know of words, looked up by folded word.
 
 `names.csv`: US census of 1990 and names from elsewhere; kinds `m`, `f` (given), `s` (family), `c` (common),
-`w` (also a word). `words.csv`: SCOWL's small list. `lexicon.toml`: what we wrote. `scripts/name_lists.py` makes
-the first two.
+`w` (also a word). `words.csv`: SCOWL's small list. `lexicon.toml`: what we wrote. The first two are made by
+`scripts/name_lists.py`.
 """
 
 import csv

@@ -6,7 +6,7 @@ from typing import Final
 from residency.deid.lexicon import inverted, lexicon
 from residency.deid.spans import Note, Span
 
-_JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "’", " '", " (", ' "', '" '})
+_JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "\u2019", " '", " (", ' "', '" '})
 _SIGNS: Final = frozenset(["signed", "by", "name", "kin", "named", "surgeon", "attending"])
 _MOST: Final = 4  # words of one name
 
@@ -111,11 +111,11 @@ class Names:
         word = note.words[at]
         if word in self.lists["suffixes"] and note.capital(at):
             return True
-        if word == "s" and note.gap(at - 1) in ("'", "’"):
+        if word == "s" and note.gap(at - 1) in ("'", "\u2019"):
             return False
         if strict and len(word) > 1 and not self._is_listed(at):
             return False
-        hyphen = note.gap(at - 1) in ("-", "'", "’") and note.words[at - 1] in self.lists["eponyms"]
+        hyphen = note.gap(at - 1) in ("-", "'", "\u2019") and note.words[at - 1] in self.lists["eponyms"]
         if hyphen and (self._thing_follows(at) or not self._is_listed(at)):
             return False
         doubtful = word in self.known.doubtful or word in self.lists["eponyms"]
@@ -148,8 +148,8 @@ class Names:
                 return
             self.found.append((first, self._run(first)))
         elif not weak and (is_dot or word in ("dr", "mr", "mrs")) and note.words[first].isalpha():
-            if self._is_listed(first) or note.words[first] not in self.known.words:
-                self.found.append((first, first))
+            is_name = self._is_listed(first) or note.words[first] not in self.known.words
+            self.found += [(first, first)] if is_name else []
 
     def _before_credential(self, at: int) -> None:
         """Take what stands before MD, M.D., RN."""
@@ -225,12 +225,12 @@ class Names:
             full = last > at and self._is_full(at, last)
             if full or (self._is_sure(at) and not note.shouted(at) and not self._is_eponym(at, last)):
                 self.found.append((at, last))
-        elif self._is_sure(at) and word in self.known.common and not note.shouted(at):
-            if not self._is_eponym(at, at) and not note.spelled(at).isupper():
-                self.found.append((at, self._run(at, strict=True)))
+        elif self._is_sure(at) and word in self.known.common and not self._is_eponym(at, at):
+            is_loud = note.shouted(at) or note.spelled(at).isupper()
+            self.found += [] if is_loud else [(at, self._run(at, strict=True))]
 
     def _is_full(self, first: int, last: int) -> bool:
-        """Tell whether words make a whole name: one is surely a name, or two are listed and no sentence opens."""
+        """Tell whether words make a whole name: one is surely a name, or two are listed."""
         note = self.note
         listed = [i for i in range(first, last + 1) if self._is_listed(i)]
         sure = [i for i in listed if self._is_sure(i)]
@@ -250,16 +250,14 @@ class Names:
         )
 
     def _inverted(self, at: int) -> bool:
-        """Take `Smith, John A.`"""
+        """Take `Smith, John A.`, and tell whether it was one."""
         note = self.note
         gap = note.gap(at)
         if gap not in (", ", ",") or (len(note.words[at + 1]) == 2 and note.spelled(at + 1).isupper()):
             return False
-        if at + 1 < len(note) and note.words[at + 1] in self.known.given and note.capital(at + 1):
-            if self._is_sure(at) or self._is_sure(at + 1):
-                if note.words[at + 1] in self.lists["not_names"]:
-                    return False
-                self.found.append((at, at))
-                self.found.append((at + 1, self._run(at + 1)))
-                return True
-        return False
+        is_given = note.words[at + 1] in self.known.given and note.capital(at + 1)
+        sure = self._is_sure(at) or self._is_sure(at + 1)
+        if not (is_given and sure) or note.words[at + 1] in self.lists["not_names"]:
+            return False
+        self.found += [(at, at), (at + 1, self._run(at + 1))]
+        return True

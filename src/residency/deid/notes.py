@@ -13,14 +13,16 @@ from residency.deid.documents import HiddenRows, hide_common, known_rows
 from residency.deid.known import Known, known_of
 from residency.deid.leaks import everyone, others_left, own_left
 from residency.deid.policy import Policy
-from residency.deid.scrubber import Classifier, Scrubbed, find_spans, replace
+from residency.deid.scrubber import Scrubbed, Search, find_spans, replace
 from residency.deid.surrogates import Surrogates
 
 
 def hide_notes(
     table: pl.DataFrame, people: pl.DataFrame, identifiers: pl.DataFrame, policy: Policy, key: bytes
 ) -> HiddenRows:
-    """Apply a policy to notes; one in which other code still finds an identifier stays behind. A data set and a request go through this very function.
+    """Apply a policy to notes; one in which other code still finds an identifier stays behind.
+
+    A data set and a request go through this very function.
 
     Args:
         table: `contract.schema.NOTES`.
@@ -56,7 +58,7 @@ def hide_notes(
 
 
 def _leaks(subjects: list[int], scrubbed: list[Scrubbed | None], who: dict[int, Known]) -> Iterator[bool]:
-    """Tell of each note whether what stands as it was still holds an identifier of a patient; such a note stays behind."""
+    """Tell of each note whether what stands as it was still holds an identifier of a patient."""
     others = everyone(who)
     for subject, one in zip(subjects, scrubbed, strict=True):
         rest = one.rest if one is not None else ""
@@ -72,7 +74,8 @@ def _who(identifiers: pl.DataFrame) -> dict[int, Known]:
 def _scrubbed(
     rows: pl.DataFrame, who: dict[int, Known], policy: Policy, key: bytes
 ) -> Iterator[Scrubbed | None]:
-    classifier = classifier_of(policy.notes.classifier)
+    rules = policy.notes
+    search = Search(policy.max_age, rules.years, rules.organisations, classifier_of(rules.classifier))
     surrogates: dict[int, Surrogates] = {}
     columns = ("subject_id", "shift", "birth_shift", "time", "text")
     for subject, shift, birth_shift, time, text in rows.select(columns).iter_rows():
@@ -85,20 +88,9 @@ def _scrubbed(
                 timedelta(microseconds=birth_shift),
             )
         clock = Clock(time.date() if time is not None else None)
-        yield None if text is None else scrub(text, surrogates[subject], policy, clock, classifier)
+        yield None if text is None else scrub(text, surrogates[subject], search, clock)
 
 
-def scrub(
-    text: str, surrogates: Surrogates, policy: Policy, clock: Clock, classifier: Classifier | None = None
-) -> Scrubbed:
+def scrub(text: str, surrogates: Surrogates, search: Search, clock: Clock) -> Scrubbed:
     """Take the identities out of one note."""
-    spans = find_spans(
-        text,
-        surrogates.known,
-        clock,
-        max_age=policy.max_age,
-        years=policy.notes.years,
-        organisations=policy.notes.organisations,
-        classifier=classifier,
-    )
-    return replace(text, spans, surrogates)
+    return replace(text, find_spans(text, surrogates.known, clock, search), surrogates)

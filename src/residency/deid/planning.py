@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from residency.contract import schema
 from residency.contract.lineage import open_made
+from residency.deid.attachments import left_out
 from residency.deid.policy import Policy
 from residency.deid.work import files_of, schema_of
 
@@ -54,8 +55,7 @@ def plan(records: Path, policy: Policy) -> list[Fate]:
 
 
 def _done(kind: str, column: str, policy: Policy) -> str:
-    rules = {"notes": policy.notes, "images": policy.images, "variants": policy.variants}.get(kind)
-    if rules is not None and rules.handling == "out":
+    if kind in left_out(policy):
         return "left out"
     if column in policy.hidden_columns:
         return "null"

@@ -21,8 +21,8 @@ class Policy:
     """How identities are taken out. Columns and code systems are allowed, never forbidden.
 
     Attributes:
-        preset: what holds where the file says nothing: `expert_determination` (dates shifted), or `safe_harbor`
-            (in notes no more of a date than its year; no genomes).
+        preset: what holds where the file says nothing: `expert_determination` (dates shifted), or
+            `safe_harbor` (in notes no more of a date than its year; no genomes).
         key_file: the secret; outside every data folder. Relative to the policy file.
         key_fingerprint: where given, no other key is taken.
         shift_weeks: each patient's dates move by 1 to this many whole weeks, forwards or backwards.

@@ -113,7 +113,7 @@ def attacked(patients: pl.DataFrame, found_gaps: pl.DataFrame) -> dict[str, Any]
 
 
 def footers_left(paths: Iterable[Path], known: frozenset[str]) -> int:
-    """Count the files whose Parquet statistics hold a known identifier; a footer is read by who reads no row."""
+    """Count the files whose Parquet statistics hold a known identifier."""
     n = 0
     for path in paths:
         data = pq.read_metadata(path)
@@ -139,9 +139,9 @@ def page(body: dict[str, Any]) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Residual risk</title>"
         "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-        "th{text-align:left;font-weight:normal;padding-right:2rem}td{font-variant-numeric:tabular-nums}</style>"
-        "<h1>What an outsider could still learn</h1><p>Counted on the result. It informs an expert's determination "
-        f"and does not replace one.</p><table>{rows}</table></html>"
+        "th{text-align:left;font-weight:normal;padding-right:2rem}</style>"
+        "<h1>What an outsider could still learn</h1><p>Counted on the result. It informs an expert's "
+        f"determination and does not replace one.</p><table>{rows}</table></html>"
     )
 
 

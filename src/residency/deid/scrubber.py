@@ -1,7 +1,7 @@
 """In: a note and who its patient is. Out: the same note without identities.
 
-Three passes, each over what the one before left: the patient's known identifiers, rules, a classifier where the
-policy asks for one. What is found is replaced, never blanked.
+Three passes, each over what the one before left: the patient's known identifiers, rules, a classifier where
+the policy asks for one. What is found is replaced, never blanked.
 """
 
 import re
@@ -22,6 +22,23 @@ Classifier = Callable[[str], Sequence[Span]]
 
 
 @dataclass(frozen=True)
+class Search:
+    """What is looked for besides what is known of a patient.
+
+    Attributes:
+        max_age: the highest age that may show.
+        years: whether a year alone may stay.
+        organisations: names of the institution's own houses.
+        classifier: looks last.
+    """
+
+    max_age: int = 89
+    years: bool = True
+    organisations: tuple[str, ...] = ()
+    classifier: Classifier | None = None
+
+
+@dataclass(frozen=True)
 class Scrubbed:
     """A note without identities.
 
@@ -37,14 +54,7 @@ class Scrubbed:
 
 
 def find_spans(
-    text: str,
-    known: Known,
-    clock: Clock | None = None,
-    *,
-    max_age: int = 89,
-    years: bool = True,
-    organisations: tuple[str, ...] = (),
-    classifier: Classifier | None = None,
+    text: str, known: Known, clock: Clock | None = None, search: Search | None = None
 ) -> list[Span]:
     """Find what names somebody.
 
@@ -52,24 +62,22 @@ def find_spans(
         text: the note.
         known: who the patient is; nothing where that is not known.
         clock: when it was written.
-        max_age: the highest age that may show.
-        years: whether a year alone may stay.
-        organisations: names of the institution's own houses.
-        classifier: looks last.
+        search: what is looked for besides.
 
     Returns:
         Spans in order, none over another.
     """
+    search = search or Search()
     note = Note(text)
-    spans = [*find_known(note, known), *find_dates(note, clock or Clock(), alone=not years)]
-    spans += find_patterns(note, max_age)
+    spans = [*find_known(note, known), *find_dates(note, clock or Clock(), alone=not search.years)]
+    spans += find_patterns(note, search.max_age)
     spans += Names(note).spans()
     spans += Whereabouts(note).spans()
-    for name in organisations:
+    for name in search.organisations:
         places = re.finditer(rf"\b{re.escape(fold(name))}\b", note.folded)
         spans += [Span(*one.span(), "ORGANISATION", "known") for one in places]
-    if classifier is not None:
-        spans += classifier(text)
+    if search.classifier is not None:
+        spans += search.classifier(text)
     return merged(text, spans)
 
 

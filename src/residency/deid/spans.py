@@ -30,7 +30,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 
 @dataclass(frozen=True, slots=True)
 class DatePart:
-    """A part of a date in a text: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending)."""
+    """A part of a date: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending), season."""
 
     start: int
     end: int
@@ -122,8 +122,8 @@ _SMALL: Final = re.compile(r"[a-z]")
 def merged(text: str, spans: list[Span]) -> list[Span]:
     """Give spans that do not overlap: the known before the found, the longer before the shorter.
 
-    A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail address,
-    makes way for it.
+    A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail
+    address, makes way for it.
     """
     known = [one for one in spans if one.how == "known"]
     taken = bytearray(len(text))
@@ -145,9 +145,9 @@ _WHOLE: Final = _NUMBERS | {"NAME"}
 def _rank(span: Span, known: list[Span]) -> int:
     if span.how == "rule" and span.kind in _WHOLE:
         for one in known:
-            if span.start <= one.start and one.end <= span.end:
-                if span.kind == one.kind or span.kind in _NUMBERS:
-                    return 0
+            within = span.start <= one.start and one.end <= span.end
+            if within and (span.kind == one.kind or span.kind in _NUMBERS):
+                return 0
     return _RANK[span.how]
 
 

@@ -1,7 +1,7 @@
 """In: what names somebody, and a patient's secret. Out: something of the same kind that names nobody.
 
-The same mention gives the same surrogate wherever it stands in one patient's notes, and another in another's. A
-name that was missed hides among those that were made up (Carrell et al. 2013, *hiding in plain sight*).
+The same mention gives the same surrogate wherever it stands in one patient's notes, and another in another's.
+A name that was missed hides among those that were made up (Carrell et al. 2013, *hiding in plain sight*).
 """
 
 import hmac

@@ -26,10 +26,10 @@ _FILES: Final = ("file", "study_uid", "series_uid")
 def rekey(truth: Path, out: Path, policy: Policy, *, now: datetime) -> Manifest:
     """Re-key the truth of a simulation.
 
-    A table with columns `source_id` and `site` gets `subject_id` in place of `source_id`, its times and dates move
-    with the patient's, and `source` becomes the pseudonym that it is in the records. Columns that name files go. Of
-    spans in texts only the facts stay, without their places: the texts are others now. A table with neither
-    column, and a JSON file, hold nothing of a patient and are copied; one that repeats a source id is refused.
+    A table with columns `source_id` and `site` gets `subject_id` in place of `source_id`, its times and dates
+    move with the patient's, and `source` becomes the pseudonym that it is in the records. Columns that name
+    files go. Of spans in texts only the facts stay, without their places: the texts are others now. A table
+    with neither column, and a JSON file, hold nothing of a patient and are copied.
 
     Args:
         truth: folder of parquet and JSON files.
@@ -39,7 +39,8 @@ def rekey(truth: Path, out: Path, policy: Policy, *, now: datetime) -> Manifest:
 
     Raises:
         IdentityError: the key is missing, wrong or misplaced.
-        InputError: the folder has no tables, one has only one of the two columns, or a JSON file names a patient.
+        InputError: the folder has no tables, one has only one of the two columns, or a JSON file names a
+            patient.
     """
     key = read_key(policy, (truth, out))
     tables = sorted(truth.rglob("*.parquet"))

@@ -1,4 +1,4 @@
-"""In: spooled tables without identities. Out: shards and metadata of the result, and the risk that is left."""
+"""In: spooled tables without identities. Out: shards and metadata of the result, and the risk left."""
 
 from dataclasses import dataclass
 from functools import partial
