@@ -200,28 +200,40 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
 def _is_name(note: Note, at: int, hits: set[int]) -> bool:
     """Tell a name from the word or the disease that is spelled like it."""
     word, lists = note.words[at], lexicon().lists
-    beside = _touching(note, at, hits) or _titled(note, at)
-    if word in lists["eponyms"] and not beside and _thing_follows(note, at):
-        return False
-    if beside:
+    if _touching(note, at, hits) or _titled(note, at):
         return True
+    if word in lists["eponyms"] and _thing_follows(note, at):
+        return False
     if len(word) <= 3:
-        return note.capital(at) and not note.spelled(at).isupper()
+        return note.capital(at) and not note.spelled(at).isupper() and not _opens_as_word(note, at)
     if word in lexicon().words or word in lists["generic"]:
-        return (
-            note.capital(at)
-            and not note.shouted(at)
-            and (not note.opens(at) or word not in lexicon().words or word in lexicon().given)
-        )
+        return note.capital(at) and not note.shouted(at) and not _opens_as_word(note, at)
     return True
 
 
+def _opens_as_word(note: Note, at: int) -> bool:
+    """Tell a word that has its capital from opening a sentence; `Grace is well` speaks of a person."""
+    if not note.opens(at) or note.words[at] not in lexicon().words:
+        return False
+    follows = note.words[at + 1] if at + 1 < len(note) else ""
+    if note.capital(at + 1) or follows in lexicon().lists["particles"]:
+        return False
+    return follows not in lexicon().lists["person_does"] and note.gap(at)[:1] not in (
+        "'",
+        "\u2019",
+        ",",
+        "\n",
+    )
+
+
 def _touching(note: Note, at: int, hits: set[int]) -> bool:
-    """Tell whether another of the patient's names, or an initial, stands beside."""
+    """Tell whether another of the patient's names stands beside; of two plain words, both need capitals."""
     for other in (at - 1, at + 1):
         gap = note.gap(min(at, other))
         if other in hits and len(gap) <= 2 and "\n" not in gap and note.words[other] != note.words[at]:
-            return True
+            words = note.words[at] in lexicon().words and note.words[other] in lexicon().words
+            if not words or (note.capital(at) and note.capital(other)):
+                return True
     return False
 
 
@@ -239,7 +251,7 @@ def _thing_follows(note: Note, at: int) -> bool:
     follows = at + 1
     if follows < len(note) and note.words[follows] == "s" and note.gap(at) in ("'", "\u2019"):
         follows += 1
-    gap = note.gap(follows - 1)
+    gap = note.gap(follows - 1).lstrip("'\u2019")
     return (
         follows < len(note)
         and gap in (" ", "-", "  ", " -")

@@ -40,7 +40,21 @@ class Names:
         for at, word in enumerate(self.note.words):
             for what in triggers.get(word, ()):
                 getattr(self, what)(at)
-        return [Span(self.note.starts[a], self.note.ends[b], "NAME") for a, b in self._joined()]
+        names = self._joined()
+        names += self._again(names)
+        places = [(self.note.starts[first], self.note.ends[last]) for first, last in names]
+        return [Span(start, end, "NAME") for start, end in places]
+
+    def _again(self, names: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Take every other mention of a name that was found: `Nakamura agreed`, after `Dr. Kenji Nakamura`."""
+        lists = (self.known.words, self.lists["eponyms"], self.lists["not_names"])
+        words = {self.note.words[i] for a, b in names for i in range(a, b + 1)}
+        words = {word for word in words if len(word) > 3 and not any(word in plain for plain in lists)}
+        if not words:
+            return []
+        taken = {i for a, b in names for i in range(a, b + 1)}
+        found = [i for i, word in enumerate(self.note.words) if word in words and i not in taken]
+        return [(i, i) for i in found if self.note.capital(i)]
 
     def _joined(self) -> list[tuple[int, int]]:
         """Give the finds, those that overlap or touch as one."""
@@ -98,13 +112,21 @@ class Names:
                 gap == ". " and len(self.note.words[last]) > 1 and self.note.words[last] not in ("st", "jr")
             ):
                 break
-            if self.note.words[last + 1] in self.lists["particles"] and self._could_be(last + 2):
-                last += 2
+            n = self._particles(last + 1)
+            if n and self._could_be(last + 1 + n):
+                last += 1 + n
             elif self._continues(last + 1, strict=strict):
                 last += 1
             else:
                 break
         return last
+
+    def _particles(self, at: int) -> int:
+        """Count the particles that stand here: two in `de la Cruz`."""
+        n = 0
+        while at + n < len(self.note) and n < _MOST and self.note.words[at + n] in self.lists["particles"]:
+            n += 1
+        return n
 
     def _continues(self, at: int, *, strict: bool) -> bool:
         note = self.note

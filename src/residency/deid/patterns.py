@@ -29,7 +29,9 @@ _PHONE: Final = re.compile(
 _ABROAD: Final = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")
 _LOCAL: Final = re.compile(r"\d{3}-\d{4}(?![\d-])")
 _TRUNK: Final = re.compile(r"(?<![\w.,/-])\(?0\d{1,5}\)?[ /-]\d{3,8}(?:[ -]\d{2,6})*(?![\d,.]\d|\w)")
-_DOSE: Final = re.compile(r"\d+(?:IU|iu|mg|mcg|ml|mL|MG|ML|kcal|cc|units?|bpm|hrs?)")
+_DOSE: Final = re.compile(
+    r"(?i:a?nda|bla|rs|nct|chembl|grch|hg)\d+|\d+(?:IU|iu|mg|mcg|ml|mL|MG|ML|kcal|cc|units?|bpm|hrs?)"
+)
 _ZIP: Final = re.compile(r"\b([A-Z]{2})\.?,?\s+(\d{5}(?:-\d{4})?)(?![\d-])")
 _ZIP_WORD: Final = re.compile(r"\bzip(?: ?code)?\s?[:#]?\s*(\d{5}(?:-\d{4})?)(?!\d)")
 _LONG: Final = re.compile(r"\d{7,}(?!\.\d)|\d{2,4}(?:-\d{2,6}){1,4}|[A-Z]{1,6}-?\d{4,}(?:-\d+)*\b")

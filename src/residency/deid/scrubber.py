@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from residency.deid.day_forms import Clock, find_dates
 from residency.deid.known import Known, find_known
-from residency.deid.lexicon import fold
+from residency.deid.lexicon import fold, lexicon
 from residency.deid.naming import Names
 from residency.deid.patterns import find_patterns
 from residency.deid.spans import Note, Span, merged
@@ -76,9 +76,34 @@ def find_spans(
     for name in search.organisations:
         places = re.finditer(rf"\b{re.escape(fold(name))}\b", note.folded)
         spans += [Span(*one.span(), "ORGANISATION", "known") for one in places]
-    if search.classifier is not None:
-        spans += search.classifier(text)
-    return merged(text, spans)
+    found = merged(text, spans)
+    if search.classifier is None:
+        return found
+    doubtful = _doubtful(note, found)
+    unsure = [
+        span
+        for span in (search.classifier(text) if doubtful else ())
+        if any(span.start <= at < span.end for at in doubtful)
+    ]
+    return merged(text, [*found, *unsure])
+
+
+def _doubtful(note: Note, found: Sequence[Span]) -> list[int]:
+    """Give where words with a capital begin that no list knows and nobody took."""
+    taken = bytearray(len(note.text))
+    for span in found:
+        taken[span.start : span.end] = b"\1" * (span.end - span.start)
+    known = lexicon()
+    return [
+        note.starts[at]
+        for at, word in enumerate(note.words)
+        if note.text[note.starts[at]].isupper()
+        and not taken[note.starts[at]]
+        and len(word) > 1
+        and word not in known.words
+        and word not in known.lists["not_names"]
+        and not note.spelled(at).isupper()
+    ]
 
 
 def replace(text: str, spans: Sequence[Span], surrogates: Surrogates) -> Scrubbed:
