@@ -27,7 +27,7 @@ from residency.deid.classifiers import classifier_of
 from residency.deid.day_forms import Clock
 from residency.deid.known import Known, known_of
 from residency.deid.lexicon import lexicon
-from residency.deid.scrubber import find_spans
+from residency.deid.scrubber import Search, find_spans
 from residency.deid.spans import Span
 
 QUERIES = Path(__file__).parents[2] / "shared" / "data" / "asq_phi_first_500.txt"
@@ -238,7 +238,7 @@ def main() -> None:
         unsure = classifier_of("presidio")
         measure(
             cases,
-            lambda case: find_spans(case.text, case.known, Clock(case.written), classifier=unsure),
+            lambda case: find_spans(case.text, case.known, Clock(case.written), Search(classifier=unsure)),
             "known identifiers, rules, Presidio",
             misses=False,
         )

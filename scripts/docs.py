@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 SPECS: dict[str, tuple[str, type]] = {
     "flow.toml": ("residency run", flow.FlowSpec),
     "flow.toml, [ingest]": ("", flow.IngestSpec),
+    "flow.toml, [ingest] also": ("", flow.FeedSpec),
     "flow.toml, [train]": ("", flow.TrainSpec),
     "flow.toml, [release]": ("", flow.ReleaseSpec),
     "flow.toml, [serve]": ("", flow.ServeSpec),

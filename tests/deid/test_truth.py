@@ -1,11 +1,12 @@
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from residency.contract.errors import InputError
-from residency.contract.identifiers import pseudonym_of, subject_id_of
-from residency.deid import Tables, read_key, rekey, transform
+from residency.contract.identifiers import pseudonym_of, reference_pseudonym, subject_id_of
+from residency.deid import Policy, Tables, read_key, rekey, transform
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 WHEN = datetime.fromisoformat("2010-02-03T10:11:12")
@@ -53,4 +54,38 @@ def test_a_table_that_names_a_patient_by_half_is_refused(truth, policy, tmp_path
 def test_a_folder_without_tables_is_refused(policy, tmp_path) -> None:
     (tmp_path / "truth").mkdir()
     with pytest.raises(InputError, match="no parquet files"):
+        rekey(tmp_path / "truth", tmp_path / "out", policy, now=NOW)
+
+
+def test_sources_spans_and_files_of_the_truth_name_nobody(policy: Policy, tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    pl.DataFrame(
+        {
+            "source_id": ["p1", "p1"],
+            "site": ["north", "north"],
+            "source": ["DocumentReference/p1-n0", "DocumentReference/p1-n0"],
+            "what": ["identifier", "fact"],
+            "start": [0, 9],
+            "end": [5, 12],
+            "concept": [None, "nausea"],
+            "file": ["dicom/p1.dcm", None],
+        }
+    ).write_parquet(tmp_path / "truth" / "notes.parquet")
+    (tmp_path / "truth" / "outcomes.json").write_text('{"stroke": {"codes": ["I63"]}}')
+    rekey(tmp_path / "truth", tmp_path / "out", policy, now=NOW)
+    table = pl.read_parquet(tmp_path / "out" / "notes.parquet")
+    assert set(table.columns) == {"subject_id", "site", "source", "what", "concept"}
+    assert table["concept"].to_list() == ["nausea"]
+    hidden = reference_pseudonym(read_key(policy), "DocumentReference/p1-n0")
+    assert table["source"].to_list() == [hidden]
+    assert (tmp_path / "out" / "outcomes.json").read_text() == '{"stroke": {"codes": ["I63"]}}'
+
+
+def test_a_file_beside_the_truth_that_names_a_patient_is_refused(policy: Policy, tmp_path: Path) -> None:
+    (tmp_path / "truth").mkdir()
+    pl.DataFrame({"source_id": ["p-00001"], "site": ["north"]}).write_parquet(
+        tmp_path / "truth" / "a.parquet"
+    )
+    (tmp_path / "truth" / "who.json").write_text('{"first": "p-00001"}')
+    with pytest.raises(InputError, match="names a patient"):
         rekey(tmp_path / "truth", tmp_path / "out", policy, now=NOW)

@@ -1,10 +1,16 @@
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from residency.contract.errors import InputError, SpecError
+from residency.cli.app import app
+from residency.contract import specs
+from residency.contract.errors import InputError, PluginError, SpecError
 from residency.contract.identifiers import subject_id_of
+from residency.contract.plugins import SOURCES
+from residency.flow import IngestSpec
 from residency.records import Feed, ingest
 
 TABLE = """
@@ -67,3 +73,32 @@ def test_feeds_that_contradict_each_other_are_refused(ward: dict[str, Path], now
 def test_no_feed_is_refused(tmp_path: Path, now: Any) -> None:
     with pytest.raises(InputError):
         ingest(tmp_path / "out", [], now=now)
+
+
+def test_a_flow_names_feeds_relative_to_itself_and_the_simulated_hospitals_by_default(tmp_path: Path) -> None:
+    spec = specs.read(
+        IngestSpec, {"source": "fhir", "also": [{"source": "dicom"}, {"source": "vcf", "paths": ["v"]}]}
+    )
+    found = [feed.feed(tmp_path, tmp_path / "hospital") for feed in (spec, *spec.also)]
+    assert [feed.source for feed in found] == ["fhir", "dicom", "vcf"]
+    assert [list(feed.paths) for feed in found] == [
+        [tmp_path / "hospital/fhir"], [tmp_path / "hospital/dicom"], [tmp_path / "v"],
+    ]  # fmt: skip
+
+
+def test_a_command_takes_further_feeds_with_their_mappings(ward: dict[str, Path], invented: Any) -> None:
+    given = ["ingest", ward["out"], ward["fhir"], "--source", "fhir", "--mapping", ward["sites.toml"]]
+    more = ["--also", f"table={ward['csv']}", "--also-mapping", f"table={ward['table.toml']}"]
+    done = CliRunner().invoke(app, [str(one) for one in (*given, *more)])
+    assert done.exit_code == 0, done.output
+    assert invented.events(ward["out"])["code"].str.starts_with("LOINC").sum() == 12
+    assert CliRunner().invoke(app, [str(one) for one in (*given, "--also", "table")]).exit_code == 2
+    assert CliRunner().invoke(app, [str(one) for one in (*given, *more[2:])]).exit_code == 2
+
+
+def test_a_source_whose_extra_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("residency.records.dicom", "pydicom"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(PluginError, match=r"residency\[imaging\]"):
+        SOURCES.get("dicom")

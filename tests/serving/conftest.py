@@ -1,10 +1,12 @@
 """One small invented ward, taken through the real rooms once, from records to HTTP."""
 
+import importlib.util
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,14 @@ from residency.contract.report import Metric, Report, Slice, write_report
 from residency.release import ExaminedTask
 from residency.serving import create_app
 from residency.serving.grants import digest_of_key
+
+SPEC = importlib.util.spec_from_file_location(
+    "invented_documents", Path(__file__).with_name("invented_documents.py")
+)
+assert SPEC is not None
+assert SPEC.loader is not None
+invented: Any = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(invented)
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 POLICY = Path(__file__).parents[2] / "examples" / "release_policy.toml"
@@ -106,6 +116,7 @@ def invented_bundle(number: int, rng: np.random.Generator) -> dict[str, Any]:
         time += timedelta(days=float(rng.uniform(20, 200)))
     if number % 7 == 0:
         resources[0]["deceasedDateTime"] = f"{time.isoformat(timespec='seconds')}Z"
+    resources += invented.documents(number)
     entries = [{"resource": resource} for resource in resources]
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
@@ -146,11 +157,12 @@ class World:
     bundle: Path
     grants: Path
 
-    def app(self, audit: Path, *, panel: bool = True) -> FastAPI:
+    def app(self, audit: Path, *, panel: bool = True, key: bytes | None = None) -> FastAPI:
         """Put the release behind HTTP."""
         opened = release.open_bundle(self.bundle, "loopback")
         panel_folder = self.records if panel else None
-        return create_app(opened, self.grants, f"sqlite:///{audit}", panel_folder, clock=lambda: NOW)
+        url = f"sqlite:///{audit}"
+        return create_app(opened, self.grants, url, panel_folder, clock=lambda: NOW, key=key)
 
 
 def _figures(auroc: float) -> Slice:
@@ -197,7 +209,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "fhir").mkdir()
     text = "\n".join(json.dumps(bundle) for bundle in bundles)
     (folder / "fhir" / "bundles.ndjson").write_text(text, "utf-8")
-    records.ingest(folder / "records", [records.Feed("fhir", [folder / "fhir"])], now=NOW)
+    invented.dicom(folder / "dicom", range(0, 90, 3))
+    mapping = folder / "mapping.toml"
+    mapping.write_text('site = "main"\n', "utf-8")
+    feeds = [records.Feed(name, [folder / name], mapping) for name in ("fhir", "dicom")]
+    records.ingest(folder / "records", feeds, now=NOW)
     deid.new_key(folder / "secret" / "deid.key")
     policy = folder / "deid.toml"
     policy.write_text('key_file = "secret/deid.key"\n', "utf-8")
@@ -222,11 +238,25 @@ def audit(tmp_path: Path) -> Path:
     return tmp_path / "audit.db"
 
 
-@pytest.fixture
-def client(world: World, audit: Path) -> Iterator[TestClient]:
-    app = world.app(audit)
+@contextmanager
+def calling(app: FastAPI) -> Iterator[TestClient]:
+    """Call an application from this machine, with the ward's key."""
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as found:
         found.headers["api-key"] = KEYS["ward"]
+        yield found
+
+
+@pytest.fixture
+def client(world: World, audit: Path) -> Iterator[TestClient]:
+    with calling(world.app(audit)) as found:
+        yield found
+
+
+@pytest.fixture
+def keyed(world: World, tmp_path: Path) -> Iterator[TestClient]:
+    """A service with the very key of the training data: surrogates in notes are then the same, too."""
+    key = deid.read_key(deid.load_policy(world.policy))
+    with calling(world.app(tmp_path / "keyed.db", key=key)) as found:
         yield found
 
 

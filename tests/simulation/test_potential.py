@@ -13,7 +13,7 @@ from residency.simulation.potential import HORIZONS_DAYS, Question, questions
 from residency.simulation.spec import HospitalSpec
 
 SPEC = HospitalSpec(n_patients=2000, seed=21)
-HIDDEN = HospitalSpec(n_patients=2000, seed=21, variant="hidden_confounder")
+HIDDEN = HospitalSpec(n_patients=1000, seed=21, variant="hidden_confounder")
 PAIRS = [(drug.name, outcome) for drug in hospital().treatment for outcome in drug.effect]
 
 

@@ -16,6 +16,7 @@ from residency.simulation import HospitalSpec, simulate
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SITES = ("north", "south")
+CODED = {"images": False, "notes": False, "genomes": False}  # the other files: test_files
 TIMED = {
     "Condition": "recordedDate",
     "Observation": "effectiveDateTime",
@@ -36,7 +37,7 @@ def resources(folder: Path, site: str, kind: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("simulated") / "hospital"
-    simulate(out, HospitalSpec(n_patients=130, seed=3, images=False), now=NOW)
+    simulate(out, HospitalSpec(n_patients=130, seed=3, **CODED), now=NOW)
     return out
 
 
@@ -50,7 +51,7 @@ def lines(folder: Path) -> set[bytes]:
 
 
 def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    simulate(tmp_path / "again", HospitalSpec(n_patients=130, seed=3, images=False), now=NOW)
+    simulate(tmp_path / "again", HospitalSpec(n_patients=130, seed=3, **CODED), now=NOW)
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     assert len(paths) > 15
     for path in paths:
@@ -60,13 +61,13 @@ def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 
 def test_another_seed_gives_other_patients(folder: Path, tmp_path: Path) -> None:
-    simulate(tmp_path / "other", HospitalSpec(n_patients=20, seed=4, images=False), now=NOW)
+    simulate(tmp_path / "other", HospitalSpec(n_patients=20, seed=4, **CODED), now=NOW)
     shared = lines(folder) & lines(tmp_path / "other")
     assert all(b'"ConceptMap"' in line for line in shared)
 
 
 def test_a_patient_does_not_depend_on_how_many_others_there_are(folder: Path, tmp_path: Path) -> None:
-    few = simulate(tmp_path / "few", HospitalSpec(n_patients=7, seed=3, images=False), now=NOW)
+    few = simulate(tmp_path / "few", HospitalSpec(n_patients=7, seed=3, **CODED), now=NOW)
     assert few.rows.kept > 100
     assert lines(tmp_path / "few") <= lines(folder)
     truth = pl.read_parquet(folder / "truth" / "risk.parquet")
@@ -235,7 +236,7 @@ def test_risks_are_probabilities_that_grow_with_the_horizon(folder: Path) -> Non
 
 def test_a_finished_folder_is_left_as_it_is(folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    simulate(folder, HospitalSpec(n_patients=130, seed=3, images=False), now=NOW)
+    simulate(folder, HospitalSpec(n_patients=130, seed=3, **CODED), now=NOW)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import numpy as np
@@ -11,11 +11,11 @@ import typer
 import residency
 from residency.cli.show import Json
 from residency.contract.errors import LineageError, QuestionError
-from residency.contract.questions import Answer, AnyQuestion, read_question
+from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, read_question
 from residency.contract.specs import load_toml
 
 
-def ask(
+def ask(  # noqa: PLR0913 - what the command line has
     model: Annotated[Path, typer.Argument(help="Folder that train made.")],
     timelines: Annotated[Path, typer.Argument(help="Folder that build made.")],
     subject: Annotated[int, typer.Option(help="subject_id of the patient.")],
@@ -24,13 +24,16 @@ def ask(
         datetime | None,
         typer.Option(help="Only what was available by then is looked at; else the patient's latest moment."),
     ] = None,
+    without: Annotated[
+        str, typer.Option(help="Kinds of records to leave out, with commas: notes,images,variants.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Ask a model about one patient.
 
     Example: residency ask work/model work/timelines --subject 123 --as-of 2019-05-01 --question question.toml
     """
-    answer = _ask(model, timelines, subject, as_of, _read(question))
+    answer = _ask(model, timelines, subject, as_of, _leaving_out(_read(question), without))
     typer.echo(msgspec.json.encode(answer).decode() if as_json else _words(answer))
 
 
@@ -41,6 +44,23 @@ def _read(path: Path) -> AnyQuestion:
         return read_question(path.read_bytes())
     except OSError as error:
         raise QuestionError("cannot read the question", where=str(path), mend=type(error).__name__) from None
+
+
+def _leaving_out(question: AnyQuestion, without: str) -> AnyQuestion:
+    """Allow only the other kinds of records."""
+    gone = {kind.strip() for kind in without.split(",") if kind.strip()}
+    if unknown := gone - {"notes", "images", "variants"}:
+        raise QuestionError(
+            f"{len(unknown)} kinds of records are unknown",
+            where="--without",
+            mend="choose from: notes, images, variants",
+        )
+    if not gone or not isinstance(question, Forecast):
+        return question
+    named = question.modalities
+    allowed = get_args(Modality) if isinstance(named, msgspec.UnsetType) else named
+    kept = tuple(kind for kind in allowed if kind not in gone)
+    return msgspec.structs.replace(question, modalities=kept)
 
 
 def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, question: AnyQuestion) -> Answer:
@@ -56,7 +76,8 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
     latest = shard.moment_time[shard.moments_of(place.patient)][-1]
     time = latest if as_of is None else np.datetime64(as_of.replace(tzinfo=None), "us").astype(np.int64)
     index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
-    return residency.ask(model, shard, [question], index)[0]
+    attachments = timelines.attachments(place.shard)
+    return residency.ask(model, shard, [question], index, attachments=attachments)[0]
 
 
 def _words(answer: Answer) -> str:
@@ -66,6 +87,7 @@ def _words(answer: Answer) -> str:
     for risk in answer.risks:
         band = f" (90%: {risk.interval.low:.1%} to {risk.interval.high:.1%})" if risk.interval else ""
         lines.append(f"  {risk.outcome} within {risk.horizon_days:g} days: {risk.probability:.1%}{band}")
+    lines += [f"  read: {', '.join(answer.modalities)}"]
     lines += [
         f"  {item.outcome or 'all'}: no answer, {item.reason.replace('_', ' ')} {item.detail}".rstrip()
         for item in answer.abstentions

@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -21,6 +22,9 @@ from rich.progress import (
 
 from residency.contract.lineage import Manifest
 from residency.contract.progress import Progress as Show
+
+if TYPE_CHECKING:
+    from residency.deid import Fate
 
 Json = Annotated[bool, typer.Option("--json", help="Print the closing summary as JSON, for machines.")]
 SECONDS_BETWEEN_LINES = 10.0
@@ -75,3 +79,12 @@ def _lines() -> Show:
 def close(manifest: Manifest, *, as_json: bool) -> None:
     """Print the closing summary of one step."""
     typer.echo(msgspec.json.encode(manifest).decode() if as_json else manifest.summary())
+
+
+def fates(found: Sequence["Fate"], *, as_json: bool) -> None:
+    """Print what would happen to each column."""
+    if as_json:
+        typer.echo(msgspec.json.encode([asdict(one) for one in found]).decode())
+        return
+    for one in found:
+        typer.echo(f"{one.table:32} {one.column:18} {one.rows:>12,}  {one.done}")

@@ -8,7 +8,7 @@ import typer
 
 import residency
 from residency import deid, validation
-from residency.cli.show import Json, close, now, progress
+from residency.cli.show import Json, close, fates, now, progress
 from residency.contract import specs
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
@@ -76,12 +76,18 @@ def deidentify(
     records: Annotated[Path, typer.Argument(help="Folder of identified event tables.")],
     out: Out,
     policy: Annotated[Path, typer.Option(help="De-identification policy, in TOML.")],
+    dry_run: Annotated[
+        bool, typer.Option(help="Say what would happen to each column; write nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Take the identities out of event tables.
+    """Take the identities out of events, notes, images and genomes.
 
     Example: residency deidentify work/records work/deidentified --policy examples/policy.toml
     """
+    if dry_run:
+        fates(deid.plan(records, deid.load_policy(policy)), as_json=as_json)
+        return
     with progress() as show:
         manifest = residency.deidentify(records, out, deid.load_policy(policy), now=now(), progress=show)
     close(manifest, as_json=as_json)

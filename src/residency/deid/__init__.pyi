@@ -1,15 +1,18 @@
 from .batch import deidentify
-from .handling import ImagesRules, NotesRules, VariantsRules
+from .handling import ImagesRules, NotesRules, RiskRules, VariantsRules
 from .keys import fingerprint, new_key, read_key
 from .pixels import Stored, hide_pixels
+from .planning import Fate, plan
 from .policy import Policy, load_policy
 from .tables import Tables, Transformed, transform
 from .truth import rekey
 
 __all__ = [
+    "Fate",
     "ImagesRules",
     "NotesRules",
     "Policy",
+    "RiskRules",
     "Stored",
     "Tables",
     "Transformed",
@@ -19,6 +22,7 @@ __all__ = [
     "hide_pixels",
     "load_policy",
     "new_key",
+    "plan",
     "read_key",
     "rekey",
     "transform",

@@ -1,4 +1,4 @@
-"""In: notes, images and genomes of identified records. Out: the same without identities, spooled and written."""
+"""In: notes, images and genomes of identified records. Out: the same without identities."""
 
 import hmac
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ _Hide = Callable[[pl.DataFrame, pl.DataFrame], HiddenRows]
 
 def left_out(policy: Policy) -> list[str]:
     """Name the folders that a policy leaves out."""
-    rules = (policy.notes, policy.images, policy.variants)
-    return [folder for folder, rule in zip(FOLDERS, rules, strict=True) if rule.handling == "out"]
+    handling = (policy.notes.handling, policy.images.handling, policy.variants.handling)
+    return [folder for folder, one in zip(FOLDERS, handling, strict=True) if one == "out"]
 
 
 def spool(work: Work, progress: Progress) -> None:
@@ -150,8 +150,8 @@ def _hide_images(
     return HiddenRows(kept, done.rows.filter(renamed["pixels"].is_not_null()), dropped, done.changed)
 
 
-def write_pixels(step: Step, work: Work) -> None:
-    """Write the pixel store: arrays in the order of their digests, each once."""
+def write_pixels(step: Step, work: Work, lost: frozenset[int]) -> None:
+    """Write the pixel store: each array once, by digest; none that only lost patients have."""
     if schema.IMAGES_FOLDER in left_out(work.policy):
         return
     files = work.spool.files(schema.PIXELS_FOLDER, _ROWS)
@@ -162,7 +162,17 @@ def write_pixels(step: Step, work: Work) -> None:
     ]
     if not placed:
         return
-    every = pl.concat(placed).unique("pixels", keep="first", maintain_order=True).sort("pixels")
+    images = work.spool.tables(schema.IMAGES_FOLDER, _ROWS)
+    named = {
+        one
+        for table in images
+        for s, one in table.select("subject_id", "pixels").iter_rows()
+        if s not in lost
+    }
+    stored = pl.concat(placed).filter(
+        pl.col("pixels").is_in(pl.Series(sorted(named), dtype=pl.String).implode())
+    )
+    every = stored.unique("pixels", keep="first", maintain_order=True).sort("pixels")
     part = (every["n_bytes"].cum_sum().to_numpy() - every["n_bytes"].to_numpy()) // FILE_BYTES
     for number in np.unique(part):
         chosen = every.filter(pl.Series(part == number))

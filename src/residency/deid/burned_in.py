@@ -1,7 +1,7 @@
 """In: the voxels of an image. Out: the same with the writing in them covered.
 
-Writing that a machine burns into an image is brighter or darker than all around it, sharp-edged, and stands in lines
-of letters of one height. That is what is looked for; a text recogniser can look besides (extra `scrubbing`).
+Writing that a machine burns into an image is brighter or darker than all around it, has one grey, and stands
+in lines of letters of one height. That is looked for; a text recogniser can look besides (extra `scrubbing`).
 """
 
 from functools import cache
@@ -14,8 +14,10 @@ from residency.contract.errors import PluginError
 from residency.deid.glyphs import Box, lines
 
 _LETTERS: Final = 3  # of a line whose ink is the brightest or the darkest there is
-_LETTERS_GREY: Final = 4  # of a line whose ink is grey
+_LETTERS_GREY: Final = 5  # of a line whose ink is grey
 _CONTRAST: Final = 0.22  # of ink with what is around it, as a share of the range of grey
+_ONE_GREY: Final = 0.08  # of the range of grey: how far the greys of one ink lie apart
+_INK: Final = 0.33  # of a line's pixels, that have one grey
 _OFTEN: Final = 0.2  # of a volume's slices: then every slice is covered there
 _SURE: Final = 0.4  # of a recogniser, to count
 _LONGEST: Final = 8  # bits to which a wide range of grey is brought for the recogniser
@@ -52,17 +54,41 @@ def find(image: Shaped[np.ndarray, "row column"]) -> list[Box]:
     low, high = float(grey.min()), float(grey.max())
     if high <= low:
         return []
-    found = [box for mask in _extremes(image) for box in lines(mask, _LETTERS)]
     bounds = np.percentile(
         grey[:: max(1, grey.shape[0] // 256), :: max(1, grey.shape[1] // 256)], [0.5, 99.5]
     )
     span = max(float(bounds[1] - bounds[0]), (high - low) / 1000)
+    found = [
+        box for mask in _extremes(image) for box in lines(mask, _LETTERS) if _is_sharp(grey, mask, box, span)
+    ]
     clipped = np.clip(grey, bounds[0] - 0.5 * span, bounds[1] + 0.5 * span)
     for radius in (6, 20):
         away = clipped - _blurred(clipped, radius)
         for mask in (away > _CONTRAST * span, away < -_CONTRAST * span):
-            found += lines(mask, _LETTERS_GREY)
+            found += [
+                box for box in lines(mask, _LETTERS_GREY, joined=False) if _is_ink(grey, mask, box, span)
+            ]
     return [_padded(box, image.shape) for box in _merged(found)]
+
+
+def _is_ink(
+    grey: Shaped[np.ndarray, "row column"], mask: Bool[np.ndarray, "row column"], box: Box, span: float
+) -> bool:
+    """Tell ink, which has one grey, from ribs and edges, which have many."""
+    part = np.s_[box.top : box.bottom, box.left : box.right]
+    values = np.sort(grey[part][mask[part]])
+    within = np.searchsorted(values, values + _ONE_GREY * span, side="right") - np.arange(len(values))
+    return bool(within.max() >= _INK * len(values))
+
+
+def _is_sharp(
+    grey: Shaped[np.ndarray, "row column"], mask: Bool[np.ndarray, "row column"], box: Box, span: float
+) -> bool:
+    """Tell writing from air and metal: what is between the letters is another grey altogether."""
+    part = np.s_[box.top : box.bottom, box.left : box.right]
+    ink = float(grey[part][mask[part]][0])
+    ground = grey[part][~mask[part]]
+    return bool(len(ground) and np.median(np.abs(ground - ink)) >= _CONTRAST * span)
 
 
 def _extremes(image: Shaped[np.ndarray, "row column"]) -> list[Bool[np.ndarray, "row column"]]:

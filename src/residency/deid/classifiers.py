@@ -21,19 +21,35 @@ _KINDS: Final[dict[str, Kind]] = {
 }
 
 
-def classifier_of(name: str) -> Classifier | None:
+_EVERYTHING: Final[dict[str, Kind]] = _KINDS | {
+    "DATE_TIME": "DATE",
+    "PHONE_NUMBER": "PHONE",
+    "URL": "URL",
+    "IP_ADDRESS": "IP",
+    "US_DRIVER_LICENSE": "ID",
+    "US_PASSPORT": "ID",
+    "US_BANK_NUMBER": "ID",
+    "MEDICAL_LICENSE": "ID",
+    "NRP": "NAME",
+}
+
+
+def classifier_of(name: str, *, everything: bool = False) -> Classifier | None:
     """Give the classifier of a name; None for `off`.
+
+    Args:
+        name: as a policy has it.
+        everything: all that it knows, to measure it alone; else people and places.
 
     Raises:
         PluginError: it is not installed.
     """
-    return None if name == "off" else _presidio()
+    return None if name == "off" else _presidio(everything=everything)
 
 
 @cache
-def _presidio() -> Classifier:
+def _presidio(*, everything: bool) -> Classifier:
     try:
-        import spacy
         import tldextract
         from presidio_analyzer import AnalyzerEngine
         from presidio_analyzer.nlp_engine import NlpEngineProvider
@@ -42,13 +58,13 @@ def _presidio() -> Classifier:
             f"classifier 'presidio' needs {missing.name}", mend="pip install 'residency[scrubbing]'"
         ) from missing
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())
-    del spacy
     models = [{"lang_code": "en", "model_name": _MODEL}]
     provider = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models})
+    kinds = _EVERYTHING if everything else _KINDS
     engine: Any = AnalyzerEngine(nlp_engine=provider.create_engine())
 
     def find(text: str) -> Sequence[Span]:
-        hits = engine.analyze(text=text, language="en", entities=list(_KINDS), score_threshold=_LEAST)
-        return [Span(hit.start, hit.end, _KINDS[hit.entity_type], "classifier") for hit in hits]
+        hits = engine.analyze(text=text, language="en", entities=list(kinds), score_threshold=_LEAST)
+        return [Span(hit.start, hit.end, kinds[hit.entity_type], "classifier") for hit in hits]
 
     return find

@@ -12,31 +12,20 @@ from typing import Final
 from residency.deid.lexicon import lexicon
 from residency.deid.spans import DatePart, Note, Span
 
-_NAMES: Final = tuple(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ]
+_NAMES: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
 )
 _MONTHS: Final = {name: i + 1 for i, name in enumerate(_NAMES)} | {
     **{name[:3]: i + 1 for i, name in enumerate(_NAMES)},
     "sept": 9,
 }
-_NUMERIC: Final = re.compile(r"(?<![\w.])\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?!\d|[-/.]\d)")
-_COMPACT: Final = re.compile(r"(?<![\w.-])(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
-_SHORT: Final = re.compile(r"(?<![\w.,/-])\d{1,2}/(?:\d{4}|\d{1,2})(?![\w/%]|[.,-]\d)")
+_NUMERIC: Final = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?!\d|[-/.]\d)")
+_COMPACT: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
+_SHORT: Final = re.compile(r"\d{1,2}/(?:\d{4}|\d{1,2})(?![\w/%]|[.,-]\d)")
 _AFTER: Final = re.compile(
-    r"\.?[\s,\-]{0,2}(?:of )?(?:the )?(\d{1,2})(?:\s?(st|nd|rd|th))?(?![\d/:]|\s?[ap]\.?m\b)(?:(?:,\s?|\s|-|/|, of | of )((?:19|20)\d\d|'\d\d)(?!\d))?"
+    r"\.?[\s,\-]{0,2}(?:of )?(?:the )?(\d{1,2})(?:\s?(st|nd|rd|th))?(?![\d/:]|\s?[ap]\.?m\b)"
+    r"(?:(?:,\s?|\s|-|/|, of | of )((?:19|20)\d\d|'\d\d)(?!\d))?"
 )
 _AFTER_YEAR: Final = re.compile(r"\.?(?:,?\s|-|/| of |, )((?:19|20)\d\d|'\d\d)(?!\d)")
 _BEFORE: Final = re.compile(r"(?<![\w./])(\d{1,2})(st|nd|rd|th)?(?: of)?[\s\-/.]{0,2}$")
@@ -111,11 +100,17 @@ def _full_year(text: str) -> int:
 def _numeric(note: Note, clock: Clock) -> Iterator[Span]:
     """Find 3/14/2021, 2021-03-14, 14.03.21."""
     for hit in _NUMERIC.finditer(note.text):
-        if not note.text[: hit.start()].endswith(("-", "/")):
+        if not _inside(note.text, hit.start()):
             places = [(one.start(), one.end(), one.group()) for one in re.finditer(r"\d+", hit.group())]
             order = _order([text for *_, text in places], hit.group(1))
             if order is not None:
                 yield _span(hit.start(), places, order, clock)
+
+
+def _inside(text: str, start: int, more: str = "") -> bool:
+    """Tell whether a number goes on to the left of here."""
+    before = text[start - 1 : start]
+    return before.isalnum() or (before != "" and before in "._-/" + more)
 
 
 def _order(parts: list[str], mark: str) -> tuple[str, str, str] | None:
@@ -149,7 +144,7 @@ def _compact(note: Note) -> Iterator[Span]:
     """Find 20210314."""
     for hit in _COMPACT.finditer(note.text):
         day = _day(int(hit.group()[:4]), int(hit.group()[4:6]), int(hit.group()[6:8]))
-        if day is not None and day.year <= _LATEST:
+        if day is not None and day.year <= _LATEST and not _inside(note.text, hit.start()):
             parts = (DatePart(0, 4, "y"), DatePart(4, 6, "m"), DatePart(6, 8, "d"))
             yield Span(hit.start(), hit.start() + 8, "DATE", day=day, parts=parts)
 
@@ -157,6 +152,8 @@ def _compact(note: Note) -> Iterator[Span]:
 def _short(note: Note, clock: Clock) -> Iterator[Span]:
     """Find 3/2021, and 3/14 where the words before it speak of a day."""
     for hit in _SHORT.finditer(note.text):
+        if _inside(note.text, hit.start(), ","):
+            continue
         first, second = hit.group().split("/")
         places = [(0, len(first), first), (len(first) + 1, len(hit.group()), second)]
         if len(second) == 4:

@@ -31,15 +31,17 @@ class Box:
         return self.right - self.left
 
 
-def pieces(mask: Bool[np.ndarray, "row column"]) -> tuple[list[Box], Int64[np.ndarray, " piece"]]:
-    """Give the connected pieces of a mask (eight neighbours): their boxes and their numbers of pixels."""
+def pieces(
+    mask: Bool[np.ndarray, "row column"],
+) -> tuple[list[Box], Int64[np.ndarray, " piece"], Int64[np.ndarray, " piece"]]:
+    """Give a mask's connected pieces (eight neighbours): boxes, numbers of pixels, and of runs along rows."""
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
     padded[:, 1:-1] = mask
     change = np.diff(padded, axis=1)
     row, start = np.nonzero(change == 1)
     end = np.nonzero(change == -1)[1]
     if not len(row):
-        return [], np.zeros(0, np.int64)
+        return [], np.zeros(0, np.int64), np.zeros(0, np.int64)
     group = _joined(row, start, end, mask.shape[1])
     number, place = np.unique(group, return_inverse=True)
     top, bottom = np.full(len(number), mask.shape[0]), np.zeros(len(number), np.int64)
@@ -50,7 +52,7 @@ def pieces(mask: Bool[np.ndarray, "row column"]) -> tuple[list[Box], Int64[np.nd
     np.maximum.at(right, place, end)
     size = np.bincount(place, weights=end - start).astype(np.int64)
     edges = zip(top.tolist(), bottom.tolist(), left.tolist(), right.tolist(), strict=True)
-    return [Box(*edge) for edge in edges], size
+    return [Box(*edge) for edge in edges], size, np.bincount(place).astype(np.int64)
 
 
 def _joined(
@@ -79,29 +81,44 @@ def _joined(
         group = new
 
 
-def lines(mask: Bool[np.ndarray, "row column"], least: int) -> list[Box]:
+def lines(mask: Bool[np.ndarray, "row column"], least: int, *, joined: bool = True) -> list[Box]:
     """Give the lines of writing in a mask.
 
     Args:
         mask: where the ink could be.
         least: how many letters a line has at least.
+        joined: whether letters may touch.
     """
-    boxes, size = pieces(mask)
+    boxes, size, runs = pieces(mask)
     tallest = min(_TALLEST, max(12, round(_HIGHEST * mask.shape[0])))
     letters = [
-        box
-        for box, n in zip(boxes, size.tolist(), strict=True)
-        if _LOWEST <= box.height <= tallest
-        and 1 <= box.width <= 2.5 * box.height + 4
-        and 0.1 <= n / (box.height * box.width)
-        and n >= _LOWEST
+        (box, count)
+        for box, n, n_runs in zip(boxes, size.tolist(), runs.tolist(), strict=True)
+        if _LOWEST <= box.height <= tallest and (count := _letters(box, n, n_runs, joined=joined))
     ]
-    letters.sort(key=lambda box: (box.left, box.top))
-    found = []
-    for line in _lined_up(letters):
-        if len(line) >= least and _is_even(line):
-            found.append(_around(line))
-    return found
+    count_of = dict(letters)
+    ordered = sorted(count_of, key=lambda box: (box.left, box.top))
+    return [
+        _around(line)
+        for line in _lined_up(ordered)
+        if sum(count_of[box] for box in line) >= least and _is_even(line)
+    ]
+
+
+def _letters(box: Box, n: int, n_runs: int, *, joined: bool) -> int:
+    """Say how many letters a piece holds: one, several that touch, or none."""
+    if n < _LOWEST or n < 0.1 * box.height * box.width:
+        return 0
+    if box.width <= 2.5 * box.height + 4:
+        return 1
+    if not joined:
+        return 0
+    strokes = n_runs / box.height  # in a row: about one and a half a letter; an edge or a rib has one
+    return (
+        round(strokes / 1.5)
+        if strokes >= 0.7 * box.width / box.height and n < 0.8 * box.height * box.width
+        else 0
+    )
 
 
 def _lined_up(letters: list[Box]) -> list[list[Box]]:

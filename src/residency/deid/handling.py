@@ -1,4 +1,4 @@
-"""In: the parts of a policy that speak of notes, images, variants. Out: what passes of each, by allow-list."""
+"""In: what a policy says of notes, images, variants, risk. Out: what passes of each, by allow-list."""
 
 from typing import Final, Literal
 
@@ -7,7 +7,8 @@ from residency.contract.specs import spec
 Handling = Literal["scrub", "out"]
 
 BODY_PARTS: Final = frozenset(
-    "ABDOMEN ABDOMENPELVIS ANKLE ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID CHEST CHESTABDOMEN "  # noqa: SIM905
+    "ABDOMEN ABDOMENPELVIS ANKLE ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID CHEST "  # noqa: SIM905
+    "CHESTABDOMEN "
     "CHESTABDPELVIS CLAVICLE COLON CSPINE ELBOW EXTREMITY EYE FACE FEMUR FINGER FOOT FOREARM HAND HEAD "
     "HEADNECK HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LSSPINE LUNG MAXILLA NECK ORBIT PANCREAS "
     "PELVIS PROSTATE RIB SACRUM SCAPULA SHOULDER SINUS SKULL SPINE SPLEEN STERNUM THIGH THORAX THYROID TOE "
@@ -25,6 +26,7 @@ class NotesRules:
         kinds: codes of the kinds of notes that pass; empty for all.
         dates: `shift` them by the patient's offset, or let only the `year` stand.
         years: whether a year that stands alone may stay; else it goes as a date does.
+        organisations: names of the institution's own houses, which are taken wherever they stand.
         classifier: what looks at notes after the rules: nothing, or `presidio` (extra `scrubbing`).
     """
 
@@ -32,6 +34,7 @@ class NotesRules:
     kinds: tuple[str, ...] = ()
     dates: Literal["shift", "year"] = "shift"
     years: bool = True
+    organisations: tuple[str, ...] = ()
     classifier: Literal["off", "presidio"] = "off"
 
 
@@ -63,6 +66,24 @@ class ImagesRules:
     unknown_sites: Literal["refuse", "keep"] = "refuse"
     burned_in: Literal["detector", "ocr", "off"] = "detector"
     columns: tuple[str, ...] = ("body_site", "spacing_mm", "orientation", "window_center", "window_width")
+
+
+@spec
+class RiskRules:
+    """What is done about patients whom few others are like.
+
+    Attributes:
+        smallest_cell: how many patients must share sex, birth year and ZIP3, as they stand in the result.
+        suppress: hide the ZIP3 of patients in smaller cells, then leave out those who still are in one. Else
+            the risk is measured, and that is all.
+    """
+
+    smallest_cell: int = 11
+    suppress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.smallest_cell < 1:
+            raise ValueError("smallest_cell must be 1 or more")
 
 
 @spec

@@ -3,7 +3,7 @@
 DICOM headers never come here: `ingest` takes from them the columns of the table and nothing else.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -51,11 +51,12 @@ def _refused(rules: ImagesRules) -> pl.Expr:
     listed = pl.col("modality").is_in(list(rules.modalities)).fill_null(value=False)
     volume = pl.col("modality").is_in(list(rules.volumes))
     known = _site().is_in(sorted(BODY_PARTS | set(rules.face_sites))).fill_null(value=False)
-    reason = pl.when(~listed).then(pl.lit("modality not allowed"))
+    reason: Any = pl.when(~listed).then(pl.lit("modality not allowed"))
     if rules.faces == "refuse":
         reason = reason.when(volume & _site().is_in(list(rules.face_sites))).then(
             pl.lit("a face could be built")
         )
     if rules.faces == "refuse" and rules.unknown_sites == "refuse":
         reason = reason.when(volume & ~known).then(pl.lit("volume of an unknown body site"))
-    return reason.otherwise(None)
+    refused: pl.Expr = reason.otherwise(None)
+    return refused

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from residency.deid.lexicon import fold, lexicon
+from residency.deid.places import STATES
 from residency.deid.spans import Kind, Note, Span
 
 _LONG: Final = 6  # letters from which on a name is known with one letter wrong
@@ -32,8 +33,11 @@ _STREETS: Final = _STREET | {
     "pkwy": "parkway",
     "hwy": "highway",
 }
-_NUMBER: Final = re.compile(r"[A-Za-z]{0,6}[-#]?\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
-_JOINED: Final = re.compile(r"[ \t]?[.\-'’]?[ \t]?\n?")
+_NUMBER: Final = re.compile(r"\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
+_PREFIX: Final = re.compile(r"[A-Za-z]{1,8}[-#]?$")
+_DOTTED: Final = re.compile(r"[A-Z]\.\s?(?:[A-Z]\.\s?){1,3}")
+_INITIALS: Final = re.compile(r"(?:[Pp]atient|[Pp]t\.?|[Ii]nitials:?)\s([A-Z]{2,4})\b")
+_BESIDE: Final = (" ", "'", "\u2019", "-")
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _address_parts(value: str) -> Iterator[tuple[str, ...]]:
         words = [
             word
             for place, word in enumerate(words)
-            if not (len(word) == 2 and place == len(words) - 1 and place and word.upper() in _STATES)
+            if not (len(word) == 2 and place == len(words) - 1 and place and word.upper() in STATES)
         ]
         if not words or (len(words) == 1 and len(words[0]) < 4):
             continue
@@ -186,7 +190,7 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
     particles = lexicon().lists["particles"]
     for at in sorted(likely):
         first = at
-        while first > 0 and words[first - 1] in particles and note.gap(first - 1) in (" ", "'", "’", "-"):
+        while first > 0 and words[first - 1] in particles and note.gap(first - 1) in _BESIDE:
             first -= 1
         yield Span(note.starts[first], note.ends[at], "NAME", "known")
         yield from _initials_beside(note, at)
@@ -196,28 +200,40 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
 def _is_name(note: Note, at: int, hits: set[int]) -> bool:
     """Tell a name from the word or the disease that is spelled like it."""
     word, lists = note.words[at], lexicon().lists
-    beside = _touching(note, at, hits) or _titled(note, at)
-    if word in lists["eponyms"] and not beside and _thing_follows(note, at):
-        return False
-    if beside:
+    if _touching(note, at, hits) or _titled(note, at):
         return True
+    if word in lists["eponyms"] and _thing_follows(note, at):
+        return False
     if len(word) <= 3:
-        return note.capital(at) and not note.spelled(at).isupper()
+        return note.capital(at) and not note.spelled(at).isupper() and not _opens_as_word(note, at)
     if word in lexicon().words or word in lists["generic"]:
-        return (
-            note.capital(at)
-            and not note.shouted(at)
-            and (not note.opens(at) or word not in lexicon().words or word in lexicon().given)
-        )
+        return note.capital(at) and not note.shouted(at) and not _opens_as_word(note, at)
     return True
 
 
+def _opens_as_word(note: Note, at: int) -> bool:
+    """Tell a word that has its capital from opening a sentence; `Grace is well` speaks of a person."""
+    if not note.opens(at) or note.words[at] not in lexicon().words:
+        return False
+    follows = note.words[at + 1] if at + 1 < len(note) else ""
+    if note.capital(at + 1) or follows in lexicon().lists["particles"]:
+        return False
+    return follows not in lexicon().lists["person_does"] and note.gap(at)[:1] not in (
+        "'",
+        "\u2019",
+        ",",
+        "\n",
+    )
+
+
 def _touching(note: Note, at: int, hits: set[int]) -> bool:
-    """Tell whether another of the patient's names, or an initial, stands beside."""
+    """Tell whether another of the patient's names stands beside; of two plain words, both need capitals."""
     for other in (at - 1, at + 1):
         gap = note.gap(min(at, other))
         if other in hits and len(gap) <= 2 and "\n" not in gap and note.words[other] != note.words[at]:
-            return True
+            words = note.words[at] in lexicon().words and note.words[other] in lexicon().words
+            if not words or (note.capital(at) and note.capital(other)):
+                return True
     return False
 
 
@@ -233,9 +249,9 @@ def _titled(note: Note, at: int) -> bool:
 def _thing_follows(note: Note, at: int) -> bool:
     """Tell whether a disease, sign or instrument follows: Parkinson's disease, Baker cyst."""
     follows = at + 1
-    if follows < len(note) and note.words[follows] == "s" and note.gap(at) in ("'", "’"):
+    if follows < len(note) and note.words[follows] == "s" and note.gap(at) in ("'", "\u2019"):
         follows += 1
-    gap = note.gap(follows - 1)
+    gap = note.gap(follows - 1).lstrip("'\u2019")
     return (
         follows < len(note)
         and gap in (" ", "-", "  ", " -")
@@ -281,12 +297,11 @@ def _initials(note: Note, known: Known) -> Iterator[Span]:
     """Find J.S. and, after the word patient, JS."""
     if not known.initials:
         return
-    for hit in re.finditer(
-        r"(?<![\w.])(?:[A-Z]\.\s?){2,4}|\b(?:patient|pt|pt\.|initials:?)\s([A-Z]{2,4})\b", note.text
-    ):
-        letters = "".join(one for one in (hit.group(1) or hit.group()) if one.isupper()).lower()
-        if letters in known.initials:
-            start, end = hit.span(1) if hit.group(1) else hit.span()
+    found = [hit.span() for hit in _DOTTED.finditer(note.text)]
+    found += [hit.span(1) for hit in _INITIALS.finditer(note.text)]
+    for start, end in found:
+        letters = "".join(one for one in note.text[start:end] if one.isupper()).lower()
+        if letters in known.initials and not note.text[start - 1 : start].isalnum():
             yield Span(start, start + len(note.text[start:end].rstrip()), "NAME", "known")
 
 
@@ -309,7 +324,11 @@ def _numbers(note: Note, known: Known) -> Iterator[Span]:
         return
     sizes = sorted({len(one) for one in known.numbers}, reverse=True)
     for hit in _NUMBER.finditer(note.text):
-        yield from _numbers_within(hit.group(), hit.start(), known.numbers, sizes)
+        if len(hit.group()) < sizes[-1] - 8:
+            continue
+        before = _PREFIX.search(note.text, max(0, hit.start() - 9), hit.start())
+        start = before.start() if before else hit.start()
+        yield from _numbers_within(note.text[start : hit.end()], start, known.numbers, sizes)
 
 
 def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[int]) -> Iterator[Span]:
@@ -326,9 +345,3 @@ def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[i
         if size:
             yield Span(base + places[at], base + places[at + size - 1] + 1, "ID", "known")
         at += size or 1
-
-
-_STATES: Final = frozenset(
-    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "  # noqa: SIM905
-    "OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
-)

@@ -6,8 +6,8 @@ from typing import Final
 from residency.deid.lexicon import inverted, lexicon
 from residency.deid.spans import Note, Span
 
-_JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "’", " '", " (", ' "', '" '})
-_SIGNS: Final = frozenset("signed by name kin named surgeon attending".split())
+_JOINS: Final = frozenset({" ", "  ", ". ", ".", "-", "'", "\u2019", " '", " (", ' "', '" '})
+_SIGNS: Final = frozenset(["signed", "by", "name", "kin", "named", "surgeon", "attending"])
 _MOST: Final = 4  # words of one name
 
 
@@ -40,7 +40,21 @@ class Names:
         for at, word in enumerate(self.note.words):
             for what in triggers.get(word, ()):
                 getattr(self, what)(at)
-        return [Span(self.note.starts[a], self.note.ends[b], "NAME") for a, b in self._joined()]
+        names = self._joined()
+        names += self._again(names)
+        places = [(self.note.starts[first], self.note.ends[last]) for first, last in names]
+        return [Span(start, end, "NAME") for start, end in places]
+
+    def _again(self, names: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Take every other mention of a name that was found: `Nakamura agreed`, after `Dr. Kenji Nakamura`."""
+        lists = (self.known.words, self.lists["eponyms"], self.lists["not_names"])
+        words = {self.note.words[i] for a, b in names for i in range(a, b + 1)}
+        words = {word for word in words if len(word) > 3 and not any(word in plain for plain in lists)}
+        if not words:
+            return []
+        taken = {i for a, b in names for i in range(a, b + 1)}
+        found = [i for i, word in enumerate(self.note.words) if word in words and i not in taken]
+        return [(i, i) for i in found if self.note.capital(i)]
 
     def _joined(self) -> list[tuple[int, int]]:
         """Give the finds, those that overlap or touch as one."""
@@ -98,24 +112,32 @@ class Names:
                 gap == ". " and len(self.note.words[last]) > 1 and self.note.words[last] not in ("st", "jr")
             ):
                 break
-            if self.note.words[last + 1] in self.lists["particles"] and self._could_be(last + 2):
-                last += 2
+            n = self._particles(last + 1)
+            if n and self._could_be(last + 1 + n):
+                last += 1 + n
             elif self._continues(last + 1, strict=strict):
                 last += 1
             else:
                 break
         return last
 
+    def _particles(self, at: int) -> int:
+        """Count the particles that stand here: two in `de la Cruz`."""
+        n = 0
+        while at + n < len(self.note) and n < _MOST and self.note.words[at + n] in self.lists["particles"]:
+            n += 1
+        return n
+
     def _continues(self, at: int, *, strict: bool) -> bool:
         note = self.note
         word = note.words[at]
         if word in self.lists["suffixes"] and note.capital(at):
             return True
-        if word == "s" and note.gap(at - 1) in ("'", "’"):
+        if word == "s" and note.gap(at - 1) in ("'", "\u2019"):
             return False
         if strict and len(word) > 1 and not self._is_listed(at):
             return False
-        hyphen = note.gap(at - 1) in ("-", "'", "’") and note.words[at - 1] in self.lists["eponyms"]
+        hyphen = note.gap(at - 1) in ("-", "'", "\u2019") and note.words[at - 1] in self.lists["eponyms"]
         if hyphen and (self._thing_follows(at) or not self._is_listed(at)):
             return False
         doubtful = word in self.known.doubtful or word in self.lists["eponyms"]
@@ -148,8 +170,8 @@ class Names:
                 return
             self.found.append((first, self._run(first)))
         elif not weak and (is_dot or word in ("dr", "mr", "mrs")) and note.words[first].isalpha():
-            if self._is_listed(first) or note.words[first] not in self.known.words:
-                self.found.append((first, first))
+            is_name = self._is_listed(first) or note.words[first] not in self.known.words
+            self.found += [(first, first)] if is_name else []
 
     def _before_credential(self, at: int) -> None:
         """Take what stands before MD, M.D., RN."""
@@ -225,12 +247,12 @@ class Names:
             full = last > at and self._is_full(at, last)
             if full or (self._is_sure(at) and not note.shouted(at) and not self._is_eponym(at, last)):
                 self.found.append((at, last))
-        elif self._is_sure(at) and word in self.known.common and not note.shouted(at):
-            if not self._is_eponym(at, at) and not note.spelled(at).isupper():
-                self.found.append((at, self._run(at, strict=True)))
+        elif self._is_sure(at) and word in self.known.common and not self._is_eponym(at, at):
+            is_loud = note.shouted(at) or note.spelled(at).isupper()
+            self.found += [] if is_loud else [(at, self._run(at, strict=True))]
 
     def _is_full(self, first: int, last: int) -> bool:
-        """Tell whether words make a whole name: one is surely a name, or two are listed and no sentence opens."""
+        """Tell whether words make a whole name: one is surely a name, or two are listed."""
         note = self.note
         listed = [i for i in range(first, last + 1) if self._is_listed(i)]
         sure = [i for i in listed if self._is_sure(i)]
@@ -250,16 +272,14 @@ class Names:
         )
 
     def _inverted(self, at: int) -> bool:
-        """Take `Smith, John A.`"""
+        """Take `Smith, John A.`, and tell whether it was one."""
         note = self.note
         gap = note.gap(at)
         if gap not in (", ", ",") or (len(note.words[at + 1]) == 2 and note.spelled(at + 1).isupper()):
             return False
-        if at + 1 < len(note) and note.words[at + 1] in self.known.given and note.capital(at + 1):
-            if self._is_sure(at) or self._is_sure(at + 1):
-                if note.words[at + 1] in self.lists["not_names"]:
-                    return False
-                self.found.append((at, at))
-                self.found.append((at + 1, self._run(at + 1)))
-                return True
-        return False
+        is_given = note.words[at + 1] in self.known.given and note.capital(at + 1)
+        sure = self._is_sure(at) or self._is_sure(at + 1)
+        if not (is_given and sure) or note.words[at + 1] in self.lists["not_names"]:
+            return False
+        self.found += [(at, at), (at + 1, self._run(at + 1))]
+        return True

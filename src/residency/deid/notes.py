@@ -11,15 +11,18 @@ from residency.deid.classifiers import classifier_of
 from residency.deid.day_forms import Clock
 from residency.deid.documents import HiddenRows, hide_common, known_rows
 from residency.deid.known import Known, known_of
+from residency.deid.leaks import everyone, others_left, own_left
 from residency.deid.policy import Policy
-from residency.deid.scrubber import Classifier, Scrubbed, find_spans, replace
+from residency.deid.scrubber import Scrubbed, Search, find_spans, replace
 from residency.deid.surrogates import Surrogates
 
 
 def hide_notes(
     table: pl.DataFrame, people: pl.DataFrame, identifiers: pl.DataFrame, policy: Policy, key: bytes
 ) -> HiddenRows:
-    """Apply a policy to notes. A data set and a request go through this very function.
+    """Apply a policy to notes; one in which other code still finds an identifier stays behind.
+
+    A data set and a request go through this very function.
 
     Args:
         table: `contract.schema.NOTES`.
@@ -32,22 +35,34 @@ def hide_notes(
     allowed = known
     if policy.notes.kinds:
         allowed = known.filter(pl.col("kind").is_in(list(policy.notes.kinds)).fill_null(value=False))
-    scrubbed = list(_scrubbed(allowed, _who(identifiers), policy, key))
-    hidden = hide_common(allowed, policy, key).with_columns(
-        text=pl.Series(
-            [one.text if one is not None else None for one in scrubbed], dtype=table.schema["text"]
-        )
+    who = _who(identifiers)
+    scrubbed = list(_scrubbed(allowed, who, policy, key))
+    fine = pl.Series(
+        [not leak for leak in _leaks(allowed["subject_id"].to_list(), scrubbed, who)], dtype=pl.Boolean
     )
+    texts = pl.Series([one.text if one is not None else None for one in scrubbed], dtype=table.schema["text"])
+    hidden = hide_common(allowed, policy, key).with_columns(text=texts).filter(fine)
     found: Counter[str] = Counter()
     for one in scrubbed:
         found.update(one.found if one is not None else {})
-    reasons = {f"notes: {reason}": n for reason, n in left_out.items()}
+    reasons = {f"notes: {reason}": n for reason, n in left_out.items()} | {
+        "notes: kind not allowed": len(known) - len(allowed),
+        "notes: a known identifier was left": len(allowed) - len(hidden),
+    }
     return HiddenRows(
         table=hidden.select(table.columns),
-        rows=allowed["row"],
-        dropped=reasons | {"notes: kind not allowed": len(known) - len(allowed)},
+        rows=allowed["row"].filter(fine),
+        dropped=reasons,
         changed={f"{kind.lower()} replaced in notes": n for kind, n in sorted(found.items())},
     )
+
+
+def _leaks(subjects: list[int], scrubbed: list[Scrubbed | None], who: dict[int, Known]) -> Iterator[bool]:
+    """Tell of each note whether what stands as it was still holds an identifier of a patient."""
+    others = everyone(who)
+    for subject, one in zip(subjects, scrubbed, strict=True):
+        rest = one.rest if one is not None else ""
+        yield own_left(rest, who.get(subject, Known())) or others_left(rest, others)
 
 
 def _who(identifiers: pl.DataFrame) -> dict[int, Known]:
@@ -59,7 +74,8 @@ def _who(identifiers: pl.DataFrame) -> dict[int, Known]:
 def _scrubbed(
     rows: pl.DataFrame, who: dict[int, Known], policy: Policy, key: bytes
 ) -> Iterator[Scrubbed | None]:
-    classifier = classifier_of(policy.notes.classifier)
+    rules = policy.notes
+    search = Search(policy.max_age, rules.years, rules.organisations, classifier_of(rules.classifier))
     surrogates: dict[int, Surrogates] = {}
     columns = ("subject_id", "shift", "birth_shift", "time", "text")
     for subject, shift, birth_shift, time, text in rows.select(columns).iter_rows():
@@ -72,19 +88,9 @@ def _scrubbed(
                 timedelta(microseconds=birth_shift),
             )
         clock = Clock(time.date() if time is not None else None)
-        yield None if text is None else scrub(text, surrogates[subject], policy, clock, classifier)
+        yield None if text is None else scrub(text, surrogates[subject], search, clock)
 
 
-def scrub(
-    text: str, surrogates: Surrogates, policy: Policy, clock: Clock, classifier: Classifier | None = None
-) -> Scrubbed:
+def scrub(text: str, surrogates: Surrogates, search: Search, clock: Clock) -> Scrubbed:
     """Take the identities out of one note."""
-    spans = find_spans(
-        text,
-        surrogates.known,
-        clock,
-        max_age=policy.max_age,
-        years=policy.notes.years,
-        classifier=classifier,
-    )
-    return replace(text, spans, surrogates)
+    return replace(text, find_spans(text, surrogates.known, clock, search), surrogates)

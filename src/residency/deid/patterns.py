@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from residency.deid.lexicon import lexicon
+from residency.deid.places import STATES
 from residency.deid.spans import Note, Span
 
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}\s?@\s?[\w-]+(?:\.[\w-]+)+")
@@ -21,29 +22,33 @@ _IP6: Final = re.compile(
 _MAC: Final = re.compile(r"(?<!\w)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}(?!\w)", re.I)
 _SSN: Final = re.compile(r"(?<![\w-])(?:\d{3}|[xX*]{3})[- ](?:\d{2}|[xX*]{2})[- ]\d{4}(?![\d-])")
 _PHONE: Final = re.compile(
-    r"(?<![\w.])(?:\+?1[-. ]?)?(?:\(\d{3}\)\s?|\d{3}[-. /]\s?)\d{3}[-. ]\d{4}(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?(?!\d)",
+    r"(?<![\w.])(?:\+?1[-. ]?)?(?:\(\d{3}\)\s?|\d{3}[-. /]\s?)\d{3}[-. ]\d{4}"
+    r"(?:\s?(?:x|ext\.?|extension)\s?\d{1,6})?(?!\d)",
     re.I,
 )
 _ABROAD: Final = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")
-_LOCAL: Final = re.compile(r"(?<![\w.,/-])\d{3}-\d{4}(?![\d-])")
+_LOCAL: Final = re.compile(r"\d{3}-\d{4}(?![\d-])")
 _TRUNK: Final = re.compile(r"(?<![\w.,/-])\(?0\d{1,5}\)?[ /-]\d{3,8}(?:[ -]\d{2,6})*(?![\d,.]\d|\w)")
-_DOSE: Final = re.compile(r"\d+(?:IU|iu|mg|mcg|ml|mL|MG|ML|kcal|cc|units?|bpm|hrs?)")
+_DOSE: Final = re.compile(
+    r"(?i:a?nda|bla|rs|nct|chembl|grch|hg)\d+|\d+(?:IU|iu|mg|mcg|ml|mL|MG|ML|kcal|cc|units?|bpm|hrs?)"
+)
 _ZIP: Final = re.compile(r"\b([A-Z]{2})\.?,?\s+(\d{5}(?:-\d{4})?)(?![\d-])")
 _ZIP_WORD: Final = re.compile(r"\bzip(?: ?code)?\s?[:#]?\s*(\d{5}(?:-\d{4})?)(?!\d)")
 _LONG: Final = re.compile(r"\d{7,}(?!\.\d)|\d{2,4}(?:-\d{2,6}){1,4}|[A-Z]{1,6}-?\d{4,}(?:-\d+)*\b")
-_MIXED: Final = re.compile(
-    r"(?<![\w./-])(?=[A-Za-z\d-]*\d{3})(?=[\d-]*[A-Za-z])[A-Za-z\d]{2,}(?:-[A-Za-z\d]{2,})*(?![\w%/])"
-)
+_MIXED: Final = re.compile(r"[A-Za-z\d]{2,}(?:-[A-Za-z\d]{2,})*(?![\w%/])")
+_TAIL: Final = re.compile(r"[A-Za-z\d-]{1,24}$")
 _LABELLED: Final = re.compile(
-    r"[\s.]*(?:(?:number|numbers|no|num|nbr|id|ids|code|record|plate|serial|card|account|plan|policy|member|identification|is|was|ending in|of)[\s.]*)*[:#=\-\s]{0,4}(?:is |was |of )?[\s(\[\"'#]{0,2}"
+    r"[\s.]*(?:(?:number|numbers|no|num|nbr|id|ids|code|record|plate|serial|card|account|plan|policy|member"
+    r"|identification|is|was|ending in|of)[\s.]*)*[:#=\-\s]{0,4}(?:is |was |of )?[\s(\[\"'#]{0,2}"
     r"((?:[a-z]{1,8}[-/ ]?){0,2}\d[a-z\d]*(?:[-/._][a-z\d]+| \d[\d-]{1,})*)"
 )
 _AGE: Final = re.compile(
-    r"(?:age[ds]?|age is|aged about)\s?(?:of|:|at)?\s?(9\d|1[0-2]\d)(?![\d.%/])|(?<![\d./-])(9\d|1[0-2]\d)(?![\d.%/])"
-    r"(?=[\s-]?(?:year|yr|y/?o\b|y\.o|yo[fm]?\b|y\b|f\b|m\b))"
+    r"(?:9\d|1[0-2]\d)(?![\d.%/])(?=[\s-]?(?:year|yr|y/?o\b|y\.o|yo[fm]?\b|y\b|f\b|m\b))"
 )
+_AGED: Final = re.compile(r"age(?:[ds]|d about)?\s?(?:is|of|:|at)?\s?(9\d|1[0-2]\d)(?![\d.%/])")
 _AGE_WORD: Final = re.compile(
-    r"\b(ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|one hundred(?: and)?(?: \w+)?)(?=[\s-]years?[\s-])|\b(centenarian)\b"
+    r"\b(ninety(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?|one hundred(?: and)?(?: \w+)?)"
+    r"(?=[\s-]years?[\s-])|\b(centenarian)\b"
 )
 _CODES: Final = frozenset(
     [
@@ -93,11 +98,23 @@ def find_patterns(note: Note, max_age: int) -> list[Span]:
         note: the text, cut into words.
         max_age: the highest age that may show.
     """
+    found = [
+        *_net(note),
+        *_phones(note),
+        *_local_phones(note),
+        *_zips(note),
+        *_labelled(note),
+        *_unlabelled(note),
+    ]
+    return [*found, *_ages(note, max_age)]
+
+
+def _net(note: Note) -> list[Span]:
+    """Find e-mail addresses, web addresses, addresses of machines."""
     text = note.text
     found: list[Span] = []
     if "@" in text:
-        found += _each(_EMAIL, text, "EMAIL")
-        found += _each(_HANDLE, text, "URL")
+        found += [*_each(_EMAIL, text, "EMAIL"), *_each(_HANDLE, text, "URL")]
     if "://" in text or "www." in note.folded:
         found += _each(_URL, text, "URL")
     if _ENDING.search(note.folded):
@@ -106,20 +123,27 @@ def find_patterns(note: Note, max_age: int) -> list[Span]:
         found += [*_each(_MAC, text, "ID"), *_each(_IP6, text, "IP")]
     if text.count(".") > 3:
         found += _each(_IP, text, "IP")
+    return found
+
+
+def _phones(note: Note) -> list[Span]:
+    """Find telephones, and social security numbers, which look like them."""
+    text = note.text
+    found: list[Span] = []
     if _GROUPS.search(text):
-        found += _each(_SSN, text, "ID")
-        found += _each(_PHONE, text, "PHONE")
+        found += [*_each(_SSN, text, "ID"), *_each(_PHONE, text, "PHONE")]
     if " 0" in text or "(0" in text:
         found += [one for one in _each(_TRUNK, text, "PHONE") if _digits(text, one) >= 8]
     if "+" in text:
         found += [one for one in _each(_ABROAD, text, "PHONE") if _digits(text, one) >= 8]
-    found += _local_phones(note)
-    found += [Span(hit.start(2), hit.end(2), "ZIP") for hit in _ZIP.finditer(text) if hit.group(1) in STATES]
+    return found
+
+
+def _zips(note: Note) -> list[Span]:
+    found = [Span(*hit.span(2), "ZIP") for hit in _ZIP.finditer(note.text) if hit.group(1) in STATES]
     if "zip" in note.folded:
-        found += [Span(hit.start(1), hit.end(1), "ZIP") for hit in _ZIP_WORD.finditer(note.folded)]
-    found += _labelled(note)
-    found += _unlabelled(note)
-    return [*found, *_ages(note, max_age)]
+        found += [Span(*hit.span(1), "ZIP") for hit in _ZIP_WORD.finditer(note.folded)]
+    return found
 
 
 def _each(pattern: re.Pattern[str], text: str, kind: str) -> Iterator[Span]:
@@ -131,11 +155,17 @@ def _digits(text: str, span: Span) -> int:
     return sum(one.isdigit() for one in text[span.start : span.end])
 
 
+def _stands_free(text: str, start: int) -> bool:
+    """Tell whether a number begins here: nothing that would be part of it stands before."""
+    before = text[start - 1 : start]
+    return not (before.isalnum() or (before != "" and before in ".,/-_"))
+
+
 def _local_phones(note: Note) -> Iterator[Span]:
     """Find 555-0134 after a word that speaks of telephones."""
     for hit in _LOCAL.finditer(note.text):
         before = re.findall(r"[a-z]+", note.folded[max(0, hit.start() - 24) : hit.start()])
-        if set(before[-3:]) & _PHONE_WORDS:
+        if _stands_free(note.text, hit.start()) and set(before[-3:]) & _PHONE_WORDS:
             yield Span(hit.start(), hit.end(), "PHONE")
 
 
@@ -168,13 +198,26 @@ def _unlabelled(note: Note) -> Iterator[Span]:
     for hit in _LONG.finditer(text):
         if _apart(text, hit) and not _is_code(note, hit.start()) and _looks_like_id(hit.group()):
             yield Span(hit.start(), hit.end(), "ID")
-    for hit in _MIXED.finditer(text):
-        letters = sum(one.isalpha() for one in hit.group())
-        digits = sum(one.isdigit() for one in hit.group())
-        if _DOSE.fullmatch(hit.group()):
-            continue
-        if digits >= 4 and letters and letters + digits >= 6 and not _is_code(note, hit.start()):
-            yield Span(hit.start(), hit.end(), "ID")
+    for at in note.numbers:
+        if len(note.words[at]) > 2:
+            yield from _mixed(note, note.starts[at], note.ends[at])
+
+
+def _mixed(note: Note, start: int, end: int) -> Iterator[Span]:
+    """Find a word of letters and digits around three digits or more: ST-998877, AB12X4567."""
+    before, after = note.text[start - 1 : start], note.text[end : end + 1]
+    if not (before.isalpha() or after.isalpha() or before == "-" or after == "-"):
+        return
+    tail = _TAIL.search(note.text, max(0, start - 24), start)
+    hit = _MIXED.match(note.text, tail.start() if tail else start)
+    if hit is None or hit.end() < end or _DOSE.fullmatch(hit.group()):
+        return
+    if note.text[hit.start() - 1 : hit.start()] in ("_", ".", "/", "-") and hit.start():
+        return
+    letters = sum(one.isalpha() for one in hit.group())
+    digits = sum(one.isdigit() for one in hit.group())
+    if digits >= 4 and letters and letters + digits >= 6 and not _is_code(note, hit.start()):
+        yield Span(hit.start(), hit.end(), "ID")
 
 
 def _apart(text: str, hit: re.Match[str]) -> bool:
@@ -199,16 +242,12 @@ def _is_code(note: Note, start: int) -> bool:
 
 def _ages(note: Note, max_age: int) -> Iterator[Span]:
     for hit in _AGE.finditer(note.folded):
-        group = 1 if hit.group(1) else 2
-        if int(hit.group(group)) > max_age:
-            yield Span(hit.start(group), hit.end(group), "AGE")
+        if int(hit.group()) > max_age and _stands_free(note.text, hit.start()):
+            yield Span(hit.start(), hit.end(), "AGE")
+    for hit in _AGED.finditer(note.folded) if "age" in note.folded else ():
+        if int(hit.group(1)) > max_age:
+            yield Span(hit.start(1), hit.end(1), "AGE")
     if "ninety" in note.folded or "hundred" in note.folded or "centen" in note.folded:
         for hit in _AGE_WORD.finditer(note.folded):
             group = 1 if hit.group(1) else 2
             yield Span(hit.start(group), hit.end(group), "AGE")
-
-
-STATES: Final = frozenset(
-    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND "  # noqa: SIM905
-    "OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
-)

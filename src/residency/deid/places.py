@@ -11,6 +11,12 @@ SMALL_ZIP3: Final = frozenset(
     "036 059 102 202 203 204 205 369 556 692 753 772 821 823 878 879 884 893".split()  # noqa: SIM905
 )
 
+STATES: Final = frozenset(
+    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV "  # noqa: SIM905
+    "NH NJ NM NY NC ND OH OK OR PA PR RI SC SD TN TX UT VT VA WA WV WI WY".split()
+)
+"""States of the USA, which may stay."""
+
 
 def zip3(text: pl.Expr) -> pl.Expr:
     """Give the first three digits of US postal codes; `000` for small ones, null for what is no such code.

@@ -1,14 +1,15 @@
 """In: a policy file. Out: what may stay in the tables, and how the rest is changed."""
 
 from dataclasses import field, replace
+from importlib.resources import files
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from residency.contract import specs
 from residency.contract.codes import SYSTEMS
 from residency.contract.schema import EVENTS
 from residency.contract.specs import spec
-from residency.deid.handling import ImagesRules, NotesRules, VariantsRules
+from residency.deid.handling import ImagesRules, NotesRules, RiskRules, VariantsRules
 from residency.deid.places import ZIP3_LIST
 
 OPTIONAL_COLUMNS: Final = ("text_value", "unit", "visit_id", "site", "era", "source")
@@ -20,6 +21,8 @@ class Policy:
     """How identities are taken out. Columns and code systems are allowed, never forbidden.
 
     Attributes:
+        preset: what holds where the file says nothing: `expert_determination` (dates shifted), or
+            `safe_harbor` (in notes no more of a date than its year; no genomes).
         key_file: the secret; outside every data folder. Relative to the policy file.
         key_fingerprint: where given, no other key is taken.
         shift_weeks: each patient's dates move by 1 to this many whole weeks, forwards or backwards.
@@ -40,8 +43,10 @@ class Policy:
         notes: what passes of notes.
         images: what passes of images.
         variants: what passes of genomes.
+        risk: what is done about patients whom few others are like.
     """
 
+    preset: Literal["expert_determination", "safe_harbor"] = "expert_determination"
     key_file: Path
     key_fingerprint: str = ""
     shift_weeks: int = 52
@@ -77,6 +82,7 @@ class Policy:
     notes: NotesRules = field(default_factory=NotesRules)
     images: ImagesRules = field(default_factory=ImagesRules)
     variants: VariantsRules = field(default_factory=VariantsRules)
+    risk: RiskRules = field(default_factory=RiskRules)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shift_weeks <= 5200:
@@ -97,10 +103,22 @@ class Policy:
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a policy; its key file is sought beside it.
+    """Read a policy, over the preset that it names; its key file is sought beside it.
 
     Raises:
         SpecError: the file is absent or names every wrong key at once.
     """
-    policy = specs.load(Policy, path)
+    stated = specs.load_toml(path)
+    presets = specs.load_toml(Path(str(files("residency.deid").joinpath("presets.toml"))))
+    base = presets.get(str(stated.get("preset")), {})
+    policy = specs.read(Policy, _over(base, stated), where=str(path))
     return replace(policy, key_file=path.parent / policy.key_file)
+
+
+def _over(base: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """Put what a file states over a preset, table by table."""
+    merged = base | stated
+    for name, table in base.items():
+        if isinstance(table, dict) and isinstance(stated.get(name), dict):
+            merged[name] = table | stated[name]
+    return merged

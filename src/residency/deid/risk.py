@@ -1,42 +1,54 @@
-"""In: tables without identities. Out: how many patients share what an outsider could know."""
+"""In: tables without identities. Out: what an outsider could still learn, as `risk.json` and a page."""
 
+import html
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from residency.contract.codes import BIRTH
+from residency.deid.attacks import date_pattern, linkage
 
 RISK_FILE: Final = "metadata/risk.json"
+RISK_PAGE: Final = "metadata/risk.html"
 SMALL: Final = 11  # the smallest cell that expert determinations commonly accept
 _CELL: Final = ("sex", "birth_year", "zip3")
 
 
 def quasi_identifiers(events: pl.DataFrame) -> pl.DataFrame:
-    """Give each patient's sex, birth year and ZIP3, as they stand in the result."""
+    """Give each patient's sex, birth year and ZIP3 as they stand in the result, and a sensitive fact beside.
+
+    The sensitive fact is the chapter (first letter) of the patient's most frequent ICD-10-CM diagnosis.
+    """
     code, text = pl.col("code"), pl.col("text_value")
     place = code.str.starts_with("DEMOGRAPHIC/ZIP")
+    chapter = code.str.extract(r"^ICD10(?:CM)?/([A-Z])", 1)
     return (
         events.lazy()
-        .filter((code == BIRTH) | code.str.starts_with("DEMOGRAPHIC/"))
+        .filter((code == BIRTH) | code.str.starts_with("DEMOGRAPHIC/") | chapter.is_not_null())
         .group_by("subject_id")
         .agg(
             sex=code.filter(code.str.starts_with("DEMOGRAPHIC/SEX")).min(),
             birth_year=pl.col("time").filter(code == BIRTH).min().dt.year(),
             zip3=pl.coalesce(text, code).filter(place).min(),
+            sensitive=chapter.drop_nulls().mode().min(),
         )
         .collect()
     )
 
 
 def measured(patients: pl.DataFrame) -> dict[str, Any]:
-    """Measure k-anonymity over sex, birth year and ZIP3.
+    """Measure k-anonymity, l-diversity and t-closeness over sex, birth year and ZIP3.
 
     Args:
         patients: one row a patient, as `quasi_identifiers` gives.
 
     Returns:
         The smallest cell and 1 over it (the highest chance that somebody who knows these three finds the
-        patient), patients alone in their cell, patients in cells under 11.
+        patient), patients alone in their cell, patients in cells under 11; among cells of 11 or more, the
+        fewest sensitive values in one, and the largest distance of a cell's from everybody's.
     """
     cells = patients.group_by(_CELL).len()["len"]
     n = len(patients)
@@ -52,5 +64,90 @@ def measured(patients: pl.DataFrame) -> dict[str, Any]:
         "average_risk": round(len(cells) / n, 4) if n else None,
         "share_alone": round(int((cells == 1).sum()) / n, 4) if n else None,
         f"share_in_cells_under_{SMALL}": round(n_small / n, 4) if n else None,
+        **_sensitive(patients),
         "note": "counted within these data; to find a patient among a whole population is harder",
     }
+
+
+def _sensitive(patients: pl.DataFrame) -> dict[str, Any]:
+    """Measure l-diversity, and t-closeness as the total variation from everybody's distribution."""
+    known = patients.with_columns(pl.col("sensitive").fill_null("none"))
+    large = known.filter(pl.len().over(_CELL) >= SMALL)
+    if not len(large):
+        return {"l_diversity": None, "t_closeness": None}
+    all_ = known.group_by("sensitive").agg(everybody=pl.len() / len(known))
+    cells = large.group_by(_CELL).agg(n=pl.len(), n_values=pl.col("sensitive").n_unique())
+    grid = cells.join(all_, how="cross").join(
+        large.group_by(*_CELL, "sensitive").len(), on=[*_CELL, "sensitive"], how="left", nulls_equal=True
+    )
+    away = (pl.col("len").fill_null(0) / pl.col("n") - pl.col("everybody")).abs()
+    distance = grid.group_by(_CELL).agg(distance=away.sum() / 2)["distance"]
+    return {
+        "l_diversity": int(cells["n_values"].min()),  # type: ignore[arg-type]
+        "t_closeness": round(float(distance.max()), 4),  # type: ignore[arg-type]
+    }
+
+
+def small_cells(patients: pl.DataFrame, smallest: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Say whose ZIP3 is to be hidden so that no cell is small, and who is still in a small one after that.
+
+    Args:
+        patients: one row a patient, as `quasi_identifiers` gives.
+        smallest: how many patients must share a cell.
+    """
+    hidden = patients.filter(pl.len().over(_CELL) < smallest)["subject_id"]
+    after = hide_places(patients, frozenset(hidden))
+    lost = after.filter(pl.len().over(_CELL) < smallest)["subject_id"]
+    return frozenset(hidden), frozenset(lost)
+
+
+def hide_places(patients: pl.DataFrame, hidden: frozenset[int]) -> pl.DataFrame:
+    """Take the ZIP3 of some patients out of their quasi-identifiers."""
+    whose = pl.col("subject_id").is_in(pl.Series(sorted(hidden), dtype=pl.Int64).implode())
+    return patients.with_columns(zip3=pl.when(whose).then(pl.lit("000")).otherwise("zip3"))
+
+
+def attacked(patients: pl.DataFrame, found_gaps: pl.DataFrame) -> dict[str, Any]:
+    """Carry out the attacks that tables invite."""
+    return {"linkage": linkage(patients), "date_pattern": date_pattern(found_gaps)}
+
+
+def footers_left(paths: Iterable[Path], known: frozenset[str]) -> int:
+    """Count the files whose Parquet statistics hold a known identifier."""
+    n = 0
+    for path in paths:
+        data = pq.read_metadata(path)
+        texts = (str(one).lower() for one in _statistics(data))
+        n += any(text in known for text in texts)
+    return n
+
+
+def _statistics(data: pq.FileMetaData) -> Iterable[object]:
+    for group in range(data.num_row_groups):
+        for column in range(data.num_columns):
+            found = data.row_group(group).column(column).statistics
+            if found is not None and found.has_min_max:
+                yield from (found.min, found.max)
+
+
+def page(body: dict[str, Any]) -> str:
+    """Give the risk as a page for a person to sign under."""
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in _flat(body)
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Residual risk</title>"
+        "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
+        "th{text-align:left;font-weight:normal;padding-right:2rem}</style>"
+        "<h1>What an outsider could still learn</h1><p>Counted on the result. It informs an expert's "
+        f"determination and does not replace one.</p><table>{rows}</table></html>"
+    )
+
+
+def _flat(body: dict[str, Any], above: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}: ")
+        else:
+            yield f"{above}{name}".replace("_", " "), value

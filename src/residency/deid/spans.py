@@ -30,7 +30,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
 
 @dataclass(frozen=True, slots=True)
 class DatePart:
-    """A part of a date in a text: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending)."""
+    """A part of a date: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending), season."""
 
     start: int
     end: int
@@ -63,13 +63,17 @@ class Note:
     def __init__(self, text: str) -> None:
         self.text = text
         self.folded = fold(text)
-        found = [(one.start(), one.end(), one.group()) for one in _WORD.finditer(self.folded)]
-        self.starts = [one[0] for one in found]
-        self.ends = [one[1] for one in found]
-        self.words = [one[2] for one in found]
+        self.words: list[str] = _WORD.findall(self.folded)
+        self.starts = [one.start() for one in _WORD.finditer(self.folded)]
+        self.ends = [start + len(word) for start, word in zip(self.starts, self.words, strict=True)]
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Which words are digits."""
+        return [at for at, word in enumerate(self.words) if word.isdigit()]
 
     def gap(self, at: int) -> str:
         """Give what stands between a word and the next; a line's end where there is none."""
@@ -118,8 +122,8 @@ _SMALL: Final = re.compile(r"[a-z]")
 def merged(text: str, spans: list[Span]) -> list[Span]:
     """Give spans that do not overlap: the known before the found, the longer before the shorter.
 
-    A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail address,
-    makes way for it.
+    A known mention within a longer find of a kind that is replaced whole, such as a name within an e-mail
+    address, makes way for it.
     """
     known = [one for one in spans if one.how == "known"]
     taken = bytearray(len(text))
@@ -141,9 +145,9 @@ _WHOLE: Final = _NUMBERS | {"NAME"}
 def _rank(span: Span, known: list[Span]) -> int:
     if span.how == "rule" and span.kind in _WHOLE:
         for one in known:
-            if span.start <= one.start and one.end <= span.end:
-                if span.kind == one.kind or span.kind in _NUMBERS:
-                    return 0
+            within = span.start <= one.start and one.end <= span.end
+            if within and (span.kind == one.kind or span.kind in _NUMBERS):
+                return 0
     return _RANK[span.how]
 
 

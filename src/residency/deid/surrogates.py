@@ -1,7 +1,7 @@
 """In: what names somebody, and a patient's secret. Out: something of the same kind that names nobody.
 
-The same mention gives the same surrogate wherever it stands in one patient's notes, and another in another's. A
-name that was missed hides among those that were made up (Carrell et al. 2013, *hiding in plain sight*).
+The same mention gives the same surrogate wherever it stands in one patient's notes, and another in another's.
+A name that was missed hides among those that were made up (Carrell et al. 2013, *hiding in plain sight*).
 """
 
 import hmac
@@ -123,11 +123,16 @@ class Surrogates:
     def _place(self, shown: str, span: Span) -> str:
         """Keep the words that say what kind of place it is; put others for the rest."""
         lists = lexicon().lists
-        kinds = lists["facilities"] | lists["organisations"] | lists["generic"] | lists["streets"] | _KEPT
+        names = (
+            ("streets", "unit_words")
+            if span.kind == "ADDRESS"
+            else ("facilities", "organisations", "generic")
+        )
 
         def word(hit: re.Match[str]) -> str:
             folded = fold(hit.group())
-            if (folded in kinds and hit.group()[0].isupper()) or folded in _KEPT or folded in ("st", "s"):
+            is_kind = any(folded in lists[name] for name in names) and hit.group()[0].isupper()
+            if is_kind or folded in _KEPT or folded in ("st", "s"):
                 return hit.group()
             return _cased(hit.group(), self._new_place(folded))
 

@@ -51,7 +51,7 @@ class Transformed:
         tables: the tables.
         rows: of each row of the new events, its row in the old ones.
         document_rows: the same of notes, images and variants.
-        people: ingest id, pseudonym and shift (µs) of each patient: for the way back, and never to be stored.
+        people: ingest id, pseudonym, shift (µs) of each patient: for the way back, never to be stored.
         dropped: rows left out, by reason.
         changed: values changed or removed, by what was done.
     """

@@ -49,7 +49,7 @@ def _lists(rules: VariantsRules) -> _Listed:
 
 
 def counted(table: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Count the patients who have each variant that is allowed: the key's columns, `is_named`, `n_patients`."""
+    """Count the patients of each variant that is allowed: the key's columns, `is_named`, `n_patients`."""
     rows = _clean(table).filter(_allowed(policy.variants) & ~_is_absent())
     rows = rows.with_columns(is_named=_is_named(policy.variants))
     return rows.group_by(*_KEY, "is_named").agg(n_patients=pl.col("subject_id").n_unique().cast(pl.Int64))

@@ -9,12 +9,25 @@ from residency.deid.spans import Kind, Note, Span
 
 _MOST: Final = 6  # words of one institution's name
 _LINKS: Final = frozenset(["of", "and", "the", "for"])
-_JOINS: Final = frozenset({" ", "  ", ". ", "-", "'", "’", " & ", ".", "’s ", "'s "})
+_JOINS: Final = frozenset({" ", "  ", ". ", "-", "'", "\u2019", " & ", ".", "\u2019s ", "'s "})
 _NOT_FIRST: Final = _LINKS | {"s", "our", "her", "his", "dr", "mr", "the", "admitted", "seen"}
-_SURE_STREETS: Final = frozenset("street avenue road lane boulevard drive parkway".split())
+_SURE_STREETS: Final = frozenset(["street", "avenue", "road", "lane", "boulevard", "drive", "parkway"])
 _TAILS: Final = frozenset(
-    "health medical general presbyterian methodist memorial regional hosp med center centre".split()
+    [
+        "health",
+        "medical",
+        "general",
+        "presbyterian",
+        "methodist",
+        "memorial",
+        "regional",
+        "hosp",
+        "med",
+        "center",
+        "centre",
+    ]
 )
+_WITHIN: Final = (" ", ". ", "  ", "-", "'", "\u2019")
 _PO_BOX: Final = re.compile(r"\bp\.?\s?o\.?\s?box\s?#?\s?\d+")
 
 
@@ -97,7 +110,7 @@ class Whereabouts:
         note = self.note
         first = at - 1
         while first >= 0 and at - first <= 5 and not note.words[first].isdigit():
-            if note.gap(first) not in (" ", ". ", "  ", "-", "'", "’") or not note.words[first].isalpha():
+            if note.gap(first) not in _WITHIN or not note.words[first].isalpha():
                 return
             if not note.capital(first):
                 return
@@ -128,8 +141,8 @@ class Whereabouts:
             first = at - 3 if at >= 3 and note.words[at - 3].isdigit() and note.gap(at - 3) == " " else at - 2
             self._take(first, at, "ADDRESS")
         elif note.words[at] in _SURE_STREETS and note.capital(at - 1) and note.words[at - 1].isalpha():
-            if note.words[at - 1] not in self.lists["generic"] and not note.shouted(at):
-                self._take(at - 1, at, "ADDRESS")
+            is_plain = note.words[at - 1] in self.lists["generic"] or note.shouted(at)
+            self.found += [] if is_plain else [Span(note.starts[at - 1], note.ends[at], "ADDRESS")]
 
     def _town_after(self, at: int) -> None:
         """Take the town that stands behind a street."""
@@ -158,41 +171,16 @@ class Whereabouts:
 
     def _institution(self, first: int, last: int) -> None:
         """Take the capitalised words before `Hospital`, `Medical Center`, `University`."""
-        note, generic = self.note, self.lists["generic"]
-        start = first
-        while start > 0 and first - start < _MOST and note.gap(start - 1) in _JOINS:
-            before = note.words[start - 1]
-            if note.gap(start - 1) == ". " and before not in ("st", "mt", "ft"):
-                break
-            if (
-                note.capital(start - 1)
-                or before == "s"
-                or (
-                    before in _LINKS
-                    and start - 1 > 0
-                    and note.capital(start - 2)
-                    and start < first
-                    and note.gap(start - 2) == " "
-                )
-            ):
-                start -= 1
-            else:
-                break
-        while start < first and note.words[start] in _NOT_FIRST:
-            start += 1
+        note = self.note
+        start = self._leftmost(first)
         of_place = note.words[last + 1 : last + 2] == ["of"] and note.capital(last + 2)
+        dull = (self.lists["generic"], self.lists["not_names"])
         telling = [
             i
             for i in range(start, first)
-            if note.words[i] not in generic
-            and note.words[i] not in self.lists["not_names"]
-            and len(note.words[i]) > 1
+            if len(note.words[i]) > 1 and not any(note.words[i] in words for words in dull)
         ]
-        if not telling and not (of_place and note.capital(first)):
-            return
-        if note.words[last] in _TAILS and not self._ends_a_name(start, last, telling):
-            return
-        if note.shouted(first) and all(note.words[i] in self.known.words for i in telling):
+        if not self._tells(start, last, telling) and not (of_place and note.capital(first)):
             return
         end = last
         if of_place:
@@ -201,8 +189,31 @@ class Whereabouts:
                 end += 1
         self._take(start, end if note.capital(last) or of_place else first - 1, "ORGANISATION")
 
+    def _leftmost(self, first: int) -> int:
+        """Give the first word of the name that ends before a word."""
+        note, start = self.note, first
+        while start > 0 and first - start < _MOST and note.gap(start - 1) in _JOINS:
+            before = note.words[start - 1]
+            links = before in _LINKS and 1 < start < first and note.gap(start - 2) == " "
+            if note.gap(start - 1) == ". " and before not in ("st", "mt", "ft"):
+                break
+            if not (note.capital(start - 1) or before == "s" or (links and note.capital(start - 2))):
+                break
+            start -= 1
+        while start < first and note.words[start] in _NOT_FIRST:
+            start += 1
+        return start
+
+    def _tells(self, start: int, last: int, telling: list[int]) -> bool:
+        """Tell whether the words before say which house it is."""
+        note = self.note
+        if note.words[last] in _TAILS and not self._ends_a_name(start, last, telling):
+            return False
+        loud = note.shouted(last) and all(note.words[i] in self.known.words for i in telling)
+        return bool(telling) and not loud
+
     def _ends_a_name(self, start: int, last: int, telling: list[int]) -> bool:
-        """Tell `Harborview Medical` from `Past Medical History`: a name before it, and nothing capital after."""
+        """Tell `Harborview Medical` from `Past Medical History`."""
         note = self.note
         if last + 1 < len(note) and note.capital(last + 1) and note.gap(last) == " ":
             return f"{note.words[last]}_{note.words[last + 1]}" in self.lists["facility_pairs"]
@@ -218,19 +229,24 @@ class Whereabouts:
             return
         for phrase in phrases:
             last = at + len(phrase) - 1
-            if tuple(note.words[at : last + 1]) == phrase and all(
-                len(note.gap(i)) <= 2 and "\n" not in note.gap(i) for i in range(at, last)
-            ):
-                if len(phrase) > 1 or self._is_place(at, kind):
-                    self._take(at, last, kind)
-                    return
+            if not self._reads(at, phrase):
+                continue
+            if len(phrase) > 1 or self._is_place(at, kind):
+                self._take(at, last, kind)
+                return
+
+    def _reads(self, at: int, phrase: tuple[str, ...]) -> bool:
+        """Tell whether the words from here on are a phrase, in one line."""
+        gaps = [self.note.gap(i) for i in range(at, at + len(phrase) - 1)]
+        same = tuple(self.note.words[at : at + len(phrase)]) == phrase
+        return same and all(len(gap) <= 2 and "\n" not in gap for gap in gaps)
 
     def _is_place(self, at: int, kind: Kind) -> bool:
         """Tell a town from the word or name that is spelled like it."""
         note, word = self.note, self.note.words[at]
         lead = note.words[at - 1] if at and note.gap(at - 1) in (" ", "  ", ": ") else ""
         state = note.spelled(at + 1) if note.gap(at) == ", " else ""
-        is_owner = note.words[at + 1 : at + 2] == ["s"] and note.gap(at) in ("'", "’")
+        is_owner = note.words[at + 1 : at + 2] == ["s"] and note.gap(at) in ("'", "\u2019")
         if is_owner or (at + 1 < len(note) and note.words[at + 1] in self.lists["eponym_nouns"]):
             return False
         before = note.words[at - 1] if at else ""
@@ -320,6 +336,6 @@ class Whereabouts:
         word = note.words[at + 1]
         if word in self.known.given or word in self.known.family or word not in self.known.words:
             last = at + 1
-            if last + 1 < len(note) and note.words[last + 1] == "s" and note.gap(last) in ("'", "’"):
+            if last + 1 < len(note) and note.words[last + 1] == "s" and note.gap(last) in ("'", "\u2019"):
                 last += 1
             self._take(at, last, "ORGANISATION")

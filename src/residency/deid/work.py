@@ -18,6 +18,7 @@ from residency.deid.policy import Policy
 from residency.deid.spool import Spool
 
 LIMITS: Final = "limits"
+CODES: Final = "codes"
 _SCHEMAS: Final = {
     schema.DATA: schema.EVENTS,
     schema.OBSERVATION_FOLDER: schema.OBSERVATION,
@@ -67,7 +68,7 @@ class Work:
         return schema.check(table, schema_of(folder), str(path))
 
     def limits(self) -> pl.DataFrame:
-        """Give, of each patient who has events, how far the birth moves, and when a too high age would show."""
+        """Give, of each patient with events, how far the birth moves, and when a too high age would show."""
         limits = pl.concat([pl.DataFrame(schema=_KINDS), *self.spool.tables(schema.DATA, LIMITS)])
         refuse_collisions(limits["pseudonym"].to_numpy())
         return limits

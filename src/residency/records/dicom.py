@@ -76,7 +76,7 @@ class DicomSource:
             try:
                 yield from _instance(document, settings, clock, seen)
             except Quarantine as out:
-                yield Dropped(out.reason, document.where())
+                yield Dropped(out.reason, document.shown)
 
 
 def _instance(

@@ -104,9 +104,9 @@ def _beside(holder: Document, named: Mapping[str, list[dict[str, Any]]]) -> Iter
     for path, rows in sorted(named.items()):
         file = Path(path)
         if not file.is_file():
-            yield Dropped(ABSENT, holder.where(), len(rows))
+            yield Dropped(ABSENT, holder.shown, len(rows))
         elif file.stat().st_size > LARGEST:
-            yield Dropped(TOO_LARGE, holder.where(), len(rows))
+            yield Dropped(TOO_LARGE, holder.shown, len(rows))
         else:
             yield from _read(file.read_bytes(), rows, holder)
 
@@ -124,7 +124,7 @@ def _packed(holder: Document, named: Mapping[str, list[dict[str, Any]]]) -> Iter
 def _read(body: bytes, rows: Sequence[dict[str, Any]], document: Document) -> Iterator[Rows | Dropped]:
     frame = picture(body)
     if isinstance(frame, str):
-        yield Dropped(frame, document.where(), len(rows))
+        yield Dropped(frame, document.shown, len(rows))
         return
     most = float(2 ** (8 * frame.dtype.itemsize) - 1)
     pixels = little_endian(frame) | {"low": 0.0, "high": most}

@@ -1,6 +1,6 @@
 """In: VCF files, plain or bgzipped, of one sample or many. Out: variants, one row a variant and patient.
 
-Read by ourselves, line by line, since htslib prints what it cannot read (ADR 0006). What a caller did not
+Read by ourselves, line by line, since htslib prints what it cannot read (ADR 0005). What a caller did not
 call, or called as the reference, is counted and left out.
 """
 
@@ -88,7 +88,7 @@ class VcfSource:
             try:
                 yield from _genomes(document, settings)
             except BadFile as bad:
-                yield Dropped(bad.reason, document.where())
+                yield Dropped(bad.reason, document.shown)
 
 
 def _genomes(document: Document, settings: VcfMapping) -> Iterator[Rows | Dropped]:
@@ -103,7 +103,7 @@ def _genomes(document: Document, settings: VcfMapping) -> Iterator[Rows | Droppe
             yield samples.rows(*reader.give())
     if reader.n_rows:
         yield samples.rows(*reader.give())
-    yield from (Dropped(reason, document.where(), n) for reason, n in sorted(reader.dropped.items()))
+    yield from (Dropped(reason, document.shown, n) for reason, n in sorted(reader.dropped.items()))
 
 
 def _lines(document: Document) -> Iterator[bytes]:

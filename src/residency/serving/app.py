@@ -4,6 +4,7 @@ Paths: `/openai/v1/…` and `/openai/deployments/…` as OpenAI and Azure client
 own, `/healthz`.
 """
 
+import hashlib
 import secrets
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from residency.serving.bedside import Bedside
 from residency.serving.doors import AccessLog, LoopbackOnly, body_of, key_of, place_of
 from residency.serving.faults import add_handlers
 from residency.serving.grants import load_grants
+from residency.serving.looks import add_looks
 from residency.serving.panel import Panel
 from residency.serving.sentences import sentences_of
 from residency.serving.service import Clock, Service
@@ -47,7 +49,9 @@ def create_app(
         audit_url: database of the audit, for example `sqlite:///audit.db`.
         panel: folder of identified records, inside the institution; None elsewhere.
         clock: tells the time, aware.
-        key: of the de-identification; a fresh one, that is never stored, where None.
+        key: of the de-identification; where None, one that follows from the release. Names and dates in
+            notes are replaced by others that the key chooses, and the model reads them: with a key that
+            stays, the same patient gets the same answer after a restart. Nothing that it hides goes out.
 
     Raises:
         SignatureError: the release's ledger was cut back since this service last saw it.
@@ -61,7 +65,7 @@ def create_app(
         release=release,
         grants=load_grants(grants),
         audit=audit,
-        bedside=Bedside(release, key or secrets.token_bytes(32)),
+        bedside=Bedside(release, key or _key_of(release)),
         clock=clock,
         panel=opened,
     )
@@ -72,8 +76,13 @@ def create_app(
     app.add_middleware(AccessLog)
     app.state.service = service
     _add_ours(app, service)
+    add_looks(app, service)
     _add_openai(app, service)
     return app
+
+
+def _key_of(release: Release) -> bytes:
+    return hashlib.sha256(f"view of requests by {release.digest}".encode()).digest()
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
@@ -116,10 +125,6 @@ def _add_ours(app: FastAPI, service: Service) -> None:
     @app.get("/residency/v1/patients")
     async def patients(request: Request) -> Response:
         return _json({"patients": await run_in_threadpool(service.patients, key_of(request))})
-
-    @app.get("/residency/v1/patients/{subject_id}/events")
-    async def events(request: Request, subject_id: str) -> Response:
-        return _json({"events": await run_in_threadpool(service.events, key_of(request), subject_id)})
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:

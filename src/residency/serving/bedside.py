@@ -16,16 +16,18 @@ import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.packed import Packed
-from residency.contract.questions import Answer, AnyQuestion, Statement
+from residency.contract.questions import Answer, AnyQuestion, Modality, Statement
 from residency.reasoning import Answers, Index, ask
 from residency.release import Release
 from residency.release.allow_list import Allowed
+from residency.serving.documents import Documents
 from residency.serving.populations import Populations, doubts_of
 from residency.serving.questions import allowed_of
-from residency.serving.veil import Veil
-from residency.timeline import packing_of
+from residency.serving.veil import Veil, Veiled
+from residency.timeline import Attachments, Packing, packing_of
 
 NOT_USED: Final = "not_used"
+_MODALITIES: Final[tuple[Modality, ...]] = ("codes", "notes", "images", "variants")
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
 
 
@@ -37,11 +39,13 @@ class Patient:
         reference: what the caller calls the patient.
         events: in the schema of events.
         left_out: what of the request is not among them, by reason.
+        documents: notes, images and genomes.
     """
 
     reference: str
     events: pa.Table
     left_out: Mapping[str, int] = field(default_factory=dict)
+    documents: Documents = field(default_factory=Documents)
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,10 @@ class Bedside:
         Raises:
             InputError: the policy lets none of the events through.
         """
-        veiled = self.veil.over(patient.events)
+        veiled = self.veil.over(patient.events, patient.documents)
         if not veiled.events.num_rows:
             raise InputError("no event is left once the release's de-identification has been applied")
-        packing = packing_of(veiled.events, self.release.model.vocabulary)
+        packing = self._packing(veiled)
         packed = packing.packed
         as_of = np.array([_microseconds(time + veiled.shift) for time in times], dtype=np.int64)
         index = Index(np.zeros(len(times), dtype=np.int64), as_of)
@@ -102,11 +106,12 @@ class Bedside:
             packed,
             questions,
             index,
+            attachments=packing.attachments,
             release=self.release.digest,
             allowed=allowed_of(items),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
-        said = _unused({**patient.left_out, **packing.counts})
+        said = _unused({**patient.left_out, **veiled.left_out, **packing.counts, **packing.dropped})
         return tuple(
             self.populations.judged(
                 self._merged(answers, row, patient, veiled.shift, said),
@@ -118,6 +123,17 @@ class Bedside:
             )
             for row in range(len(times))
         )
+
+    def _packing(self, veiled: Veiled) -> Packing:
+        """Pack what the model may see, by the code that packed its training data."""
+        documents = veiled.documents
+        attachments = Attachments.of(
+            notes=documents.notes,
+            images=documents.images,
+            variants=documents.variants,
+            pixels=documents.pixels,
+        )
+        return packing_of(veiled.events, self.release.model.vocabulary, attachments=attachments)
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:
         """Name the examined slices that the patient is in, at each time."""
@@ -136,6 +152,7 @@ class Bedside:
             subject=patient.reference,
             as_of=first.as_of - shift,
             freshness=msgspec.structs.replace(freshness, latest=latest),
+            modalities=tuple(kind for kind in _MODALITIES if any(kind in part.modalities for part in parts)),
             risks=tuple(risk for part in parts for risk in part.risks),
             statements=said,
             abstentions=tuple(one for part in parts for one in part.abstentions),

@@ -1,9 +1,9 @@
-"""In: one patient as FHIR or as MEDS rows, in memory. Out: the patient's identified events.
+"""In: one patient as FHIR or as MEDS rows, in memory. Out: the patient's identified events, notes, variants.
 
 Nothing here is written anywhere. Units become the ones that the model was trained with.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,15 +16,17 @@ import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.identifiers import subject_id_of
-from residency.contract.plugins import Dropped, Rows
-from residency.contract.schema import EVENTS, check
+from residency.contract.plugins import Dropped
+from residency.contract.schema import EVENTS, IDENTIFIERS, NOTES, VARIANTS, check
 from residency.records.documents import Document
 from residency.records.fhir import FhirSource
 from residency.records.units import Signal, readings
+from residency.serving.documents import Documents
 
 _NAME: Final = "request"
 _POINTER: Final = "@"
 _NO_VALUE: Final = "\x00"
+_BESIDE: Final = {"notes": NOTES, "variants": VARIANTS, "identifiers": IDENTIFIERS}
 
 
 class MedsRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,15 +47,23 @@ class MedsRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Identified:
-    """One patient's events, and what of the request is not among them.
+    """One patient's records, and what of the request is not among them.
 
     Attributes:
         events: in the schema of events.
         left_out: how much, by reason: fixed phrases, never a value.
+        documents: notes, variants, and who the patient is.
     """
 
     events: pa.Table
     left_out: Mapping[str, int] = field(default_factory=dict)
+    documents: Documents = field(default_factory=Documents)
+
+    @property
+    def subject_id(self) -> int:
+        """Whom they are about."""
+        found: int = self.events.column("subject_id")[0].as_py()
+        return found
 
 
 def events_of_fhir(body: bytes, units: Mapping[str, str], *, site: str, time_zone: str) -> Identified:
@@ -70,21 +80,30 @@ def events_of_fhir(body: bytes, units: Mapping[str, str], *, site: str, time_zon
     """
     document = Document(Path(_NAME), f"{_NAME}.json", "the request", site, len(body), body)
     mapping = {"site": site, **({"time_zone": time_zone} if time_zone else {})}
-    events: list[pl.DataFrame] = []
-    parents: dict[str, str] = {}
+    found: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
     left_out: Counter[str] = Counter()
     for item in FhirSource().read_documents((document,), mapping):
-        if isinstance(item, Rows) and item.table == "events" and item.batch.num_rows:
-            events.append(_text(item.batch))
-        if isinstance(item, Rows) and item.table == "codes":
-            parents |= _pointers(item.batch)
         if isinstance(item, Dropped):
             left_out[item.reason] += item.n
-    if not events:
+        elif item.batch.num_rows:
+            found[item.table].append(item.batch)
+    if not found["events"]:
         raise InputError("the Bundle holds no event that can be read", where="patient_context.fhir")
-    frame = pl.concat(events).with_columns(pl.col("code").replace(parents))
+    parents: dict[str, str] = {}
+    for batch in found["codes"]:
+        parents |= _pointers(batch)
+    frame = pl.concat([_text(batch) for batch in found["events"]])
+    frame = frame.with_columns(pl.col("code").replace(parents))
     frame = frame.filter(~pl.col("code").str.starts_with(_POINTER))
-    return Identified(_one_patient(_in_units(frame, units), "patient_context.fhir"), left_out)
+    events = _one_patient(_in_units(frame, units), "patient_context.fhir")
+    beside = {name: pa.Table.from_batches(found[name], schema) for name, schema in _BESIDE.items()}
+    return _whole(Identified(events, left_out, Documents(**beside)))
+
+
+def _whole(found: Identified) -> Identified:
+    if not found.documents.of_one(found.subject_id):
+        raise InputError("the request must be about one patient", where="patient_context.fhir")
+    return found
 
 
 def _text(batch: pa.RecordBatch) -> pl.DataFrame:

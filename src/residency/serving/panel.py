@@ -1,4 +1,4 @@
-"""In: a folder of identified records, inside the institution. Out: its patients, and a patient's events."""
+"""In: a folder of identified records, inside the institution. Out: its patients, and a patient's records."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from residency.contract.codes import BIRTH, DEATH
 from residency.contract.errors import ForbiddenError, NotFoundError
 from residency.contract.lineage import open_made
 from residency.contract.schema import CODES_FILE, DATA, DATASET_FILE, EVENTS, check
+from residency.serving.attached import Attached, Folder
 
 _SEX: Final = "DEMOGRAPHIC/SEX="
 
@@ -145,6 +146,20 @@ class Panel:
         if not table.num_rows:
             raise NotFoundError("no such patient on this panel")
         return check(table.select(EVENTS.names).cast(EVENTS), EVENTS, where="panel")
+
+    @cached_property
+    def documents(self) -> Folder:
+        """Notes, images and genomes."""
+        return Folder(self.folder)
+
+    def attached(self, subject_id: int, as_of: datetime) -> tuple[Attached, ...]:
+        """List one patient's notes, images and genomes that were known by a time.
+
+        Raises:
+            NotFoundError: there is no such patient.
+        """
+        self.events_of(subject_id)
+        return self.documents.listed(subject_id, as_of, self.descriptions)
 
     def shown(self, subject_id: int) -> tuple[Shown, ...]:
         """Give one patient's events as the page shows them, in the order of time.

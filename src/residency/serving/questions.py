@@ -3,8 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from residency.contract.errors import ForbiddenError, QuestionError
-from residency.contract.questions import AnyQuestion, Forecast, Occurrence, Outcome, read_question
+from residency.contract.questions import AnyQuestion, Forecast, Modality, Occurrence, Outcome, read_question
 from residency.reasoning import Examined
 from residency.release.allow_list import Allowed, AllowList, ExaminedTask
 from residency.serving.grants import Grant
@@ -42,15 +45,25 @@ def questions_of(context: PatientContext, items: Sequence[Allowed]) -> tuple[Any
     Raises:
         QuestionError: the question cannot be read.
     """
+    modalities = UNSET if context.modalities is None else context.modalities
     if is_given(context.question):
-        return (read_question(bytes(context.question)),)
+        return (_limited(read_question(bytes(context.question)), modalities),)
     asked: defaultdict[tuple[Occurrence, tuple[float, ...]], list[Outcome]] = defaultdict(list)
     for item in items:
         asked[item.examined.occurrence, item.examined.horizons_days].append(item.examined.outcome)
     return tuple(
-        Forecast(outcomes=tuple(outcomes), horizons_days=horizons, occurrence=occurrence)
+        Forecast(
+            outcomes=tuple(outcomes), horizons_days=horizons, occurrence=occurrence, modalities=modalities
+        )
         for (occurrence, horizons), outcomes in asked.items()
     )
+
+
+def _limited(question: AnyQuestion, modalities: tuple[Modality, ...] | UnsetType) -> AnyQuestion:
+    """Let a forecast use what the request says, where it does not say itself."""
+    if isinstance(question, Forecast) and question.modalities is UNSET:
+        return msgspec.structs.replace(question, modalities=modalities)
+    return question
 
 
 def tasks_touched(questions: Sequence[AnyQuestion], allow_list: AllowList, grant: Grant) -> tuple[str, ...]:

@@ -5,22 +5,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from residency.contract.errors import ForbiddenError, InputError, NotFoundError, QuotaError, ResidencyError
+from residency.contract.plugins import Encoder
 from residency.contract.questions import Answer
 from residency.release import Release
 from residency.serving.audit import Audit, Row, mark_of
 from residency.serving.bedside import Bedside, Patient
 from residency.serving.grants import Grant, Grants
 from residency.serving.identified import events_of_fhir, events_of_meds
-from residency.serving.panel import Listed, Panel, Shown
+from residency.serving.panel import Listed, Panel
 from residency.serving.questions import granted, questions_of, tasks_touched
 from residency.serving.sentences import WHY_NOT
 from residency.serving.wire import PatientContext
 
+T = TypeVar("T")
 Clock = Callable[[], datetime]
 BANNER: Final = "DEMO: signed with keys that anyone may have; not for care."
 
@@ -103,14 +105,30 @@ class Service:
         with self._audited(Note(key, b"", "patients")) as note:
             return self._panel_for(self._admit(note)).patients
 
-    def events(self, key: str | None, subject_id: str) -> tuple[Shown, ...]:
-        """Give one patient's events.
+    def look(self, key: str | None, what: str, subject_id: str, see: Callable[[Panel, int], T]) -> T:
+        """Let a caller look at one patient of the panel.
+
+        Args:
+            key: that the caller sent.
+            what: is looked at; for the audit.
+            subject_id: as it was sent.
+            see: gives what is to be seen.
 
         Raises:
-            ResidencyError: the caller may not see them, or there is no such patient.
+            ResidencyError: the caller may not see it, or there is no such patient.
         """
-        with self._audited(Note(key, subject_id.encode(), "events")) as note:
-            return self._panel_for(self._admit(note)).shown(_number(subject_id))
+        with self._audited(Note(key, subject_id.encode(), what)) as note:
+            panel = self._panel_for(self._admit(note))
+            return see(panel, _number(subject_id))
+
+    def by(self, as_of: datetime | None) -> datetime:
+        """Give a time by the records' clock; now where there is none."""
+        return self._wall(as_of or self.clock())
+
+    @property
+    def genome_encoder(self) -> Encoder | None:
+        """What the release's model reads genomes with; None where it reads none."""
+        return self.release.model.attaching.encoders.get("variants")
 
     def about(self, key: str | None) -> dict[str, Any]:
         """Say what the release is, how it stands, and what it may answer.
@@ -188,21 +206,23 @@ class Service:
         return self.panel
 
     def _patient(self, context: PatientContext, grant: Grant) -> Patient:
-        """Give the identified events of the patient who is asked about."""
-        source, units = context.source, self.bedside.units
+        """Give the identified records of the patient who is asked about."""
+        source, units, sent = context.source, self.bedside.units, context.sent
         if source == "subject_id":
-            subject_id = str(context.subject_id)
-            return Patient(subject_id, self._panel_for(grant).events_of(_number(subject_id)))
+            panel, number = self._panel_for(grant), _number(str(context.subject_id))
+            documents = panel.documents.documents_of(number)
+            return Patient(str(number), panel.events_of(number), {}, documents)
         zone = self.panel.zone if self.panel is not None else ""
         if source == "fhir":
             found = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
         else:
             found = events_of_meds(bytes(context.meds), units)
-        return Patient(str(found.events.column("subject_id")[0].as_py()), found.events, found.left_out)
+        documents = found.documents.beside(sent.documents(found.subject_id))
+        return Patient(str(found.subject_id), found.events, found.left_out, documents)
 
     def _times(self, context: PatientContext) -> tuple[datetime, ...]:
         """Give the times that are asked about, by the records' clock; now, where the request does not say."""
-        return tuple(self._wall(time) for time in context.times or [context.as_of or self.clock()])
+        return tuple(self._wall(time) for time in context.times) or (self.by(context.as_of),)
 
     def _wall(self, time: datetime) -> datetime:
         if time.tzinfo is not None and self.panel is not None:

@@ -1,14 +1,20 @@
-"""In: one patient's identified events. Out: the same without identities, and the way back."""
+"""In: one patient's identified records. Out: the same without identities, and the way back."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
-from jaxtyping import Int64
 
-from residency.deid import Policy, Tables, load_policy, transform
+from residency.contract.schema import IMAGES
+from residency.deid import Policy, Stored, Tables, hide_pixels, load_policy, transform
+from residency.serving.documents import Documents, Pixels
+
+_KINDS: Final = ("notes: ", "images: ", "variants: ")  # reasons that are about documents
 
 
 @dataclass(frozen=True)
@@ -17,13 +23,15 @@ class Veiled:
 
     Attributes:
         events: without identities.
-        rows: of each, its row in the identified events.
+        documents: without identities, or those of them that the policy lets pass.
         shift: how far every time of the patient moved.
+        left_out: what the policy kept back of the documents, by reason.
     """
 
     events: pa.Table
-    rows: Int64[np.ndarray, " event"]
+    documents: Documents
     shift: timedelta
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,20 +41,79 @@ class Veil:
     Attributes:
         policy: None where the training data had no identities.
         key: the secret; any will do: a model sees neither pseudonyms nor dates.
+        names: of arrays that were looked at for writing: their digest then and now. No pixel is kept.
     """
 
     policy: Policy | None
     key: bytes
+    names: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Path | None, key: bytes) -> "Veil":
         """Read the policy that a release carries."""
         return cls(load_policy(policy) if policy is not None else None, key)
 
-    def over(self, events: pa.Table) -> Veiled:
-        """Take the identities out of one patient's events."""
+    def over(self, events: pa.Table, documents: Documents | None = None) -> Veiled:
+        """Take the identities out of one patient's records."""
+        documents = documents or Documents()
         if self.policy is None:
-            return Veiled(events, np.arange(events.num_rows, dtype=np.int64), timedelta(0))
-        hidden = transform(Tables(events), self.policy, self.key)
+            return Veiled(events, documents, timedelta(0))
+        notes, images, variants, identifiers = documents.tables
+        tables = Tables(events, notes=notes, images=images, variants=variants)
+        hidden = transform(tables, self.policy, self.key, identifiers=identifiers)
         (shift,) = hidden.people["shift"].to_list()
-        return Veiled(hidden.tables.events, hidden.rows, timedelta(microseconds=shift))
+        now = hidden.tables
+        seen, pixels = self._covered(now.images, documents.pixels, self.policy)
+        return Veiled(
+            now.events,
+            Documents(notes=now.notes, images=seen, variants=now.variants, pixels=pixels),
+            timedelta(microseconds=shift),
+            {reason: n for reason, n in hidden.dropped.items() if n and reason.startswith(_KINDS)},
+        )
+
+    def _covered(self, images: pa.Table, pixels: Pixels, policy: Policy) -> tuple[pa.Table, Pixels]:
+        """Cover what is written in the pixels, as for training; rows name what the pixels are now."""
+        wanted = [name for name in images.column("pixels").unique().to_pylist() if name in pixels]
+        altered: dict[str, np.ndarray] = {}
+        for name in wanted:
+            if name not in self.names:
+                stored, n_places = hide_pixels(Stored(name, pixels[name]), policy.images)
+                self.names[name] = stored.digest
+                if n_places:
+                    altered[stored.digest] = stored.voxels
+        frame = pl.DataFrame(pl.from_arrow(images)).with_columns(
+            pl.col("pixels").replace({name: self.names[name] for name in wanted})
+        )
+        before = {self.names[name]: name for name in wanted}
+        return frame.to_arrow().cast(IMAGES), Covered(before, altered, pixels, policy)
+
+
+@dataclass(frozen=True, repr=False)
+class Covered(Mapping[str, np.ndarray]):
+    """Arrays with the writing in them covered; one that was looked at before is covered again when asked for.
+
+    Attributes:
+        before: digest of each array before.
+        altered: what has just been covered.
+        pixels: the arrays as they came in.
+        policy: what is looked for.
+    """
+
+    before: Mapping[str, str]
+    altered: Mapping[str, np.ndarray]
+    pixels: Pixels
+    policy: Policy
+
+    def __getitem__(self, digest: str) -> np.ndarray:
+        if digest in self.altered:
+            return self.altered[digest]
+        name = self.before[digest]
+        if name == digest:
+            return self.pixels[name]
+        return hide_pixels(Stored(name, self.pixels[name]), self.policy.images)[0].voxels
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.before)
+
+    def __len__(self) -> int:
+        return len(self.before)

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from residency.contract.errors import InputError
-from residency.contract.questions import Answer
+from residency.contract.questions import Answer, Modality
+from residency.serving.documents import Sent
 from residency.serving.sentences import sentences_of
 
 _WORDS_A_CHUNK: Final = 8
@@ -20,18 +21,43 @@ class PatientContext(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         fhir: a FHIR R4 Bundle about one patient.
         meds: MEDS rows about one patient.
+        notes: rows of notes of that patient, beside `fhir` or `meds`.
+        images: rows of images, each with its pixels.
+        variants: rows of variants.
         subject_id: a patient of the institution's own panel.
         as_of: only what was available by then is looked at; now where absent.
         times: several such times, for a trajectory; at most 60.
         question: of the contract; all that the release was examined for where absent.
+        modalities: what may be used, codes among them, where the question does not say; all where absent.
     """
 
     fhir: Raw = Raw()
     meds: Raw = Raw()
+    notes: Raw = Raw()
+    images: Raw = Raw()
+    variants: Raw = Raw()
     subject_id: str | int | None = None
     as_of: datetime | None = None
     times: Annotated[list[datetime], msgspec.Meta(max_length=60)] = []
     question: Raw = Raw()
+    modalities: tuple[Modality, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.modalities is not None and "codes" not in self.modalities:
+            raise ValueError("codes are always used")
+
+    @property
+    def sent(self) -> Sent:
+        """Rows of notes, images and variants that came beside.
+
+        Raises:
+            InputError: they came beside a patient of the panel, whose own are used.
+        """
+        rows = {name: getattr(self, name) for name in ("notes", "images", "variants")}
+        given = {name: bytes(raw) for name, raw in rows.items() if is_given(raw)}
+        if given and self.subject_id is not None:
+            raise InputError("a patient of the panel has documents of their own", where="patient_context")
+        return Sent(**given)
 
     @property
     def source(self) -> str:

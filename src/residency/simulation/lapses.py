@@ -23,10 +23,9 @@ Kind = Literal[
     "drug_without_monitoring",
     "lost_to_follow_up",
 ]
-KINDS: Final[tuple[Kind, ...]] = (
-    "nodule_without_follow_up", "unacted_result", "pending_test",
-    "drug_without_monitoring", "lost_to_follow_up",
-)  # fmt: skip
+RARE: Final[tuple[Kind, ...]] = ("nodule_without_follow_up", "drug_without_monitoring")
+COMMON: Final[tuple[Kind, ...]] = ("unacted_result", "pending_test", "lost_to_follow_up")
+_RARE_TIMES: Final = 4.0
 _QUIET_DAYS: Final = 270.0
 _TSH: Final = "3016-3"
 _CONTROLLED: Final = (
@@ -57,17 +56,18 @@ class Lapse:
 
 
 def lapse(chart: Chart, made: list[Study], spec: HospitalSpec) -> Lapse | None:
-    """Plant a lapse in the care of some: the first kind, in an order drawn, for which there is occasion."""
+    """Plant a lapse in the care of some; where there is occasion for a rare one, it is planted more often."""
     rng = stream(spec.seed, chart.desk.person.number, LAPSES)
-    if rng.random() >= spec.lapses:
-        return None
-    order = rng.permutation(len(KINDS) - 1)
-    kinds = [KINDS[0], *(KINDS[1 + int(i)] for i in order)]  # nodules are rare: they come first
-    for kind in kinds:
-        found = _planted(kind, chart, made, rng)
+    u = rng.random(len(RARE) + 1)
+    for kind, draw in zip(RARE, u, strict=False):
+        found = _planted(kind, chart, made, rng) if draw < _RARE_TIMES * spec.lapses else None
         if found is not None:
             return found
-    return None
+    if u[-1] >= spec.lapses:
+        return None
+    order = [COMMON[int(i)] for i in rng.permutation(len(COMMON))]
+    tried = (_planted(kind, chart, made, rng) for kind in order)
+    return next((found for found in tried if found is not None), None)
 
 
 def _planted(kind: Kind, chart: Chart, made: list[Study], rng: np.random.Generator) -> Lapse | None:

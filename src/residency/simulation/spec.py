@@ -31,7 +31,7 @@ class HospitalSpec:
         notes: write notes.
         genomes: write VCF files.
         faulty_per_1000: of a thousand imaging studies, how many are planted with a fault.
-        lapses: the share of patients in whose care something slips, as far as there is occasion.
+        lapses: about the share of patients in whose care something slips, as far as there is occasion.
     """
 
     n_patients: int = 1000
@@ -43,7 +43,7 @@ class HospitalSpec:
     notes: bool = True
     genomes: bool = True
     faulty_per_1000: int = 8
-    lapses: float = 0.1
+    lapses: float = 0.07
 
     def __post_init__(self) -> None:
         if self.n_patients < 1:

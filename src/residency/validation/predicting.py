@@ -73,7 +73,8 @@ class Bench:
         )
         questions = [msgspec.structs.replace(task.question, interval=False) for task in self.tasks]
         limits = Limits(min_moments=0)  # a cohort holds nobody with fewer moments than its task wants
-        answers = ask(self.model, self.timelines.shards[shard], questions, index, limits=limits)
+        packed, attachments = self.timelines.shards[shard], self.timelines.attachments(shard)
+        answers = ask(self.model, packed, questions, index, attachments=attachments, limits=limits)
         ends = np.cumsum([len(part) for part in parts])
         result = []
         for number, (task, end, part) in enumerate(zip(self.tasks, ends, parts, strict=True)):

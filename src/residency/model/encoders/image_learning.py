@@ -34,6 +34,7 @@ MOST_STEPS: Final = 1500
 LEAST_PASSES: Final = 3
 RATE: Final = 2e-3
 COLUMNS: Final = 128
+LOOKED_AT: Final = 4  # slices of a series at a time
 MOST_SLICES: Final = 60_000  # kept as bytes: 250 MB
 
 
@@ -199,7 +200,9 @@ def _next_labels(packed: Packed, index: Index, n_tasks: int) -> Float32[np.ndarr
 def _moved(
     slices: Float32[Tensor, "slice row column"], rng: np.random.Generator
 ) -> Float32[Tensor, "slice row column"]:
-    """Shift by a few dots, and change the contrast a little: no two visits are filmed alike."""
+    """Take some slices, shift them by a few dots, change the contrast: no two visits are filmed alike."""
+    if len(slices) > LOOKED_AT:
+        slices = slices[np.sort(rng.choice(len(slices), LOOKED_AT, replace=False))]
     down, right = (int(n) for n in rng.integers(-4, 5, 2))
     shifted = torch.roll(slices, (down, right), dims=(1, 2))
     return ((shifted - 0.5) * float(rng.uniform(0.85, 1.15)) + 0.5 + float(rng.uniform(-0.05, 0.05))).clamp(

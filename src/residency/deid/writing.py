@@ -1,0 +1,161 @@
+"""In: spooled tables without identities. Out: shards and metadata of the result, and the risk left."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from residency.contract import schema
+from residency.contract.identifiers import pseudonym_of
+from residency.contract.lineage import Step
+from residency.contract.progress import Progress
+from residency.deid import attachments, metadata, risk
+from residency.deid.people import refuse_collisions
+from residency.deid.policy import Policy
+from residency.deid.rare import rare_codes
+from residency.deid.spool import Range, ranges, rows_between
+from residency.deid.tables import arrow
+from residency.deid.work import CODES, Work, schema_of
+
+RISK: Final = "risk"
+GAPS: Final = "gaps"
+TOO_FEW: Final = "too few patients are like theirs"
+_ROWS: Final = "rows"
+_ORDER: Final = {
+    schema.DATA: list(schema.EVENT_ORDER),
+    schema.OBSERVATION_FOLDER: ["subject_id", "start", "end"],
+    schema.LABELS_FOLDER: ["subject_id", "prediction_time"],
+}
+_DOCUMENT_ORDER: Final = ["subject_id", "available", "time", "source"]
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """What a policy takes away so that nobody stands alone.
+
+    Attributes:
+        hidden: patients, by pseudonym, whose ZIP3 becomes 000.
+        lost: patients who are left out.
+        n_events: events that go with them.
+    """
+
+    hidden: frozenset[int] = frozenset()
+    lost: frozenset[int] = frozenset()
+    n_events: int = 0
+
+
+def suppressed(work: Work) -> Suppressed:
+    """Say what the policy's bound takes away; nothing where it only measures."""
+    tables = work.spool.tables(schema.DATA, RISK)
+    if not work.policy.risk.suppress or not tables:
+        return Suppressed()
+    hidden, lost = risk.small_cells(pl.concat(tables), work.policy.risk.smallest_cell)
+    events = pl.scan_parquet(work.spool.files(schema.DATA, _ROWS)).filter(_is_of(lost))
+    return Suppressed(hidden, lost, int(events.select(pl.len()).collect().item()))
+
+
+def _is_of(patients: frozenset[int]) -> pl.Expr:
+    return pl.col("subject_id").is_in(pl.Series(sorted(patients), dtype=pl.Int64).implode())
+
+
+def write_shards(step: Step, work: Work, taken: Suppressed, progress: Progress) -> None:
+    """Write every table, a range of patients at a time, and the pixel store."""
+    parts = ranges(work.spool.files(schema.DATA, _ROWS))
+    for done, part in enumerate(parts):
+        progress("writing", done, len(parts))
+        for folder in work.files:
+            files = [] if folder == schema.PIXELS_FOLDER else work.spool.files(folder, _ROWS)
+            if files and _rows(files, part, taken).select(pl.len()).collect().item():
+                make = partial(_write, _rows(files, part, taken), folder, taken, work.policy)
+                step.shard(part.key, folder, suffix=".parquet", make=make)
+    attachments.write_pixels(step, work, taken.lost)
+    progress("writing", len(parts), len(parts))
+
+
+def _rows(files: list[Path], part: Range, taken: Suppressed) -> pl.LazyFrame:
+    rows = rows_between(files, part)
+    return rows.filter(~_is_of(taken.lost)) if taken.lost else rows
+
+
+def _write(found: pl.LazyFrame, folder: str, taken: Suppressed, policy: Policy, path: Path) -> int:
+    rows = found.collect()
+    if folder == schema.DATA and taken.hidden:
+        rows = _without_places(rows, taken.hidden, policy)
+    first = _ORDER.get(folder.split("/")[0], _DOCUMENT_ORDER)
+    rest = [name for name, kind in rows.schema.items() if name not in first and not kind.is_nested()]
+    table = arrow(rows.sort([*first, *rest], nulls_last=False), schema_of(folder))
+    pq.write_table(table, path, compression="zstd")
+    return len(rows)
+
+
+def _without_places(rows: pl.DataFrame, hidden: frozenset[int], policy: Policy) -> pl.DataFrame:
+    """Put 000 in the place of ZIP3, in a text or behind a code's equals sign."""
+    code, whose = pl.col("code"), _is_of(hidden)
+    coded = pl.any_horizontal(
+        pl.lit(value=False), *(code.str.starts_with(f"{one}=") for one in policy.zip_codes)
+    )
+    told = code.is_in(list(policy.zip_codes)) & pl.col("text_value").is_not_null()
+    return rows.with_columns(
+        code=pl.when(whose & coded).then(code.str.replace("=.*$", "=000")).otherwise(code),
+        text_value=pl.when(whose & told).then(pl.lit("000")).otherwise("text_value"),
+    )
+
+
+def write_metadata(step: Step, work: Work, taken: Suppressed, described: dict[str, Any]) -> None:
+    """Write subjects, codes, the description, and the risk that is left."""
+    rare = rare_codes(work.spool.tables(CODES, CODES), work.policy)
+    subjects = pl.read_parquet(work.records / schema.SUBJECTS_FILE)
+    pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
+    refuse_collisions(pseudonyms)
+    hidden = metadata.subjects(subjects, pseudonyms, work.policy, work.key).filter(~_is_of(taken.lost))
+    codes = metadata.codes(pl.read_parquet(work.records / schema.CODES_FILE), work.policy, rare)
+    for path, table, kind in (
+        (schema.SUBJECTS_FILE, hidden, schema.SUBJECTS),
+        (schema.CODES_FILE, codes, schema.CODES),
+    ):
+        step.file(path, make=partial(_write_table, arrow(table, kind)))
+    step.file(schema.DATASET_FILE, make=partial(_write_json, described))
+    found = _risk(step, work, taken)
+    step.file(risk.RISK_FILE, make=partial(_write_json, found))
+    step.file(risk.RISK_PAGE, make=lambda path: path.write_text(risk.page(found), "utf-8") and 0)
+
+
+def _risk(step: Step, work: Work, taken: Suppressed) -> dict[str, Any]:
+    """Measure and attack the result; count what the leak scan found on the way."""
+    patients = pl.concat(work.spool.tables(schema.DATA, RISK)).filter(~_is_of(taken.lost))
+    patients = risk.hide_places(patients, taken.hidden)
+    seen = pl.concat(work.spool.tables(schema.DATA, GAPS)).filter(~_is_of(taken.lost))
+    left = "notes: a known identifier was left"
+    n_left = sum(one["dropped"].get(left, 0) for one in work.spool.counts())
+    found = risk.measured(patients) | {"attacks": risk.attacked(patients, seen)}
+    scan = {
+        "notes_left_out_for_a_known_identifier": n_left,
+        "files_with_a_known_identifier_in_their_statistics": risk.footers_left(
+            sorted(step.out.glob("[!.]*/**/*.parquet")), _known(work.records)
+        ),
+    }
+    return found | {"leak_scan": scan}
+
+
+def _known(records: Path) -> frozenset[str]:
+    """Give every known identifier, small letters."""
+    path = records / schema.IDENTIFIERS_FILE
+    if not path.exists():
+        return frozenset()
+    values = pl.read_parquet(path, columns=["value"])["value"]
+    return frozenset(values.filter(values.str.len_chars() > 5).str.to_lowercase())
+
+
+def _write_table(table: Any, path: Path) -> int:
+    pq.write_table(table, path, compression="zstd")
+    return int(table.num_rows)
+
+
+def _write_json(body: object, path: Path) -> int:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    return 0
