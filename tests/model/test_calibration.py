@@ -33,7 +33,7 @@ def test_few_events_move_a_hazard_little_and_many_move_it_all() -> None:
 
 
 def test_a_calibration_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    calibration = Calibration(((0.9, -0.1),), (1.0, 1.2))
+    calibration = Calibration(((0.9, -0.1),), ((1.0, 1.2), (0.5, 2.0)))
     calibration.write(tmp_path / "calibration.json")
     assert Calibration.read(tmp_path / "calibration.json") == calibration
 

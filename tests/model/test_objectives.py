@@ -16,22 +16,37 @@ from residency.model.objectives import (
     sample,
 )
 
-N_INDEX, N_TARGETS, N_INTERVALS, WIDTH = 6, 40, 4, 8
+N_INDEX, N_TARGETS, N_INTERVALS, WIDTH, N_FEATURES = 6, 40, 4, 8, 5
 
 
 @pytest.fixture
 def head() -> HazardHead:
     torch.manual_seed(1)
-    return HazardHead(WIDTH, 3, torch.randn(N_TARGETS, N_INTERVALS) - 2.0)
+    made = HazardHead((WIDTH, N_FEATURES), 3, torch.randn(2, N_TARGETS, N_INTERVALS) - 2.0)
+    torch.nn.init.normal_(made.standing.up, std=0.3)
+    return made
+
+
+@pytest.fixture
+def asked() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(3)
+    return torch.randn(N_INDEX, WIDTH), torch.rand(N_INDEX, N_FEATURES)
+
+
+SCALE = torch.linspace(0.5, 2.0, 2 * N_TARGETS).view(2, N_TARGETS)
 
 
 @pytest.fixture
 def truth() -> HazardTargets:
     torch.manual_seed(2)
     n_next = 15
+    row, target = torch.randint(N_INDEX, (n_next,)), torch.randint(N_TARGETS, (n_next,))
+    never = torch.rand(N_INDEX, N_TARGETS) < 0.5
     return HazardTargets(
-        row=torch.randint(N_INDEX, (n_next,)),
-        target=torch.randint(N_TARGETS, (n_next,)),
+        row=row,
+        target=target,
+        first=never[row, target],
+        never=never,
         interval=torch.randint(N_INTERVALS, (n_next,)),
         columns=torch.arange(N_TARGETS),
         column_weight=torch.ones(N_TARGETS),
@@ -40,27 +55,53 @@ def truth() -> HazardTargets:
     )
 
 
-def test_the_hazard_loss_is_the_likelihood_written_out(head: HazardHead, truth: HazardTargets) -> None:
-    z = torch.randn(N_INDEX, WIDTH)
+def test_the_hazard_loss_is_the_likelihood_written_out(
+    head: HazardHead, truth: HazardTargets, asked: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     head.requires_grad_(False)
-    rate = head.columns(head.mixed(z), truth.columns).detach().exp()
+    rate = head.columns(head.read(*asked), truth.columns, truth.never).detach().exp()
+    worth = torch.where(truth.never, SCALE[0], SCALE[1])
     by_hand = 0.0
     for h in range(N_HEADS):
         for i in range(N_INDEX):
-            survived = float((rate[i, h] * truth.days[i]).sum())
+            survived = float((worth[i, :, None] * rate[i, h] * truth.days[i]).sum())
             seen = sum(
-                float(rate[i, h, truth.target[k], truth.interval[k]].log())
+                float(worth[i, truth.target[k]] * rate[i, h, truth.target[k], truth.interval[k]].log())
                 for k in range(len(truth.row))
                 if int(truth.row[k]) == i
             )
             by_hand += float(truth.weight[i, h]) * (survived - seen)
-    assert float(hazard_loss(head, z, truth)) == pytest.approx(by_hand / (N_HEADS * N_INDEX), rel=1e-4)
+    said = float(hazard_loss(head, *asked, truth, SCALE))
+    assert said == pytest.approx(by_hand / (N_HEADS * N_INDEX), rel=1e-4)
+
+
+def test_first_and_later_occurrences_have_hazards_of_their_own(
+    head: HazardHead, asked: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    read, every = head.read(*asked), torch.arange(N_TARGETS)
+    first, later = (head.columns(read, every, torch.full((N_INDEX, N_TARGETS), n)) for n in (True, False))
+    assert (first - later).abs().min() > 0
+    half = torch.zeros(N_INDEX, N_TARGETS, dtype=torch.bool)
+    half[:, ::2] = True
+    mixed = head.columns(read, every, half)
+    assert torch.equal(mixed[:, :, ::2], first[:, :, ::2])
+    assert torch.equal(mixed[:, :, 1::2], later[:, :, 1::2])
+
+
+def test_what_heads_read_of_the_record_moves_hazards(
+    head: HazardHead, asked: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    z, features = asked
+    never = torch.ones(N_INDEX, N_TARGETS, dtype=torch.bool)
+    one, other = (
+        head.columns(head.read(z, f), torch.arange(N_TARGETS), never) for f in (features, 1 - features)
+    )
+    assert (one - other).abs().mean() > 1e-3
 
 
 def test_sampled_exposure_is_unbiased_against_the_dense_likelihood(
-    head: HazardHead, truth: HazardTargets
+    head: HazardHead, truth: HazardTargets, asked: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    z = torch.randn(N_INDEX, WIDTH)
     rng = np.random.default_rng(0)
     rate = np.linspace(1, 100, N_TARGETS).astype(np.float32)
     drawn = []
@@ -69,12 +110,16 @@ def test_sampled_exposure_is_unbiased_against_the_dense_likelihood(
         assert len(chosen.target) < N_TARGETS
         columns = torch.from_numpy(chosen.target)
         part = replace(
-            truth, columns=columns, column_weight=torch.from_numpy(chosen.weight), days=truth.days[:, columns]
+            truth,
+            columns=columns,
+            column_weight=torch.from_numpy(chosen.weight),
+            days=truth.days[:, columns],
+            never=truth.never[:, columns],
         )
         with torch.no_grad():
-            drawn.append(float(hazard_loss(head, z, part)))
+            drawn.append(float(hazard_loss(head, *asked, part, SCALE)))
     error = np.std(drawn) / np.sqrt(len(drawn))
-    dense = float(hazard_loss(head, z, truth).detach())
+    dense = float(hazard_loss(head, *asked, truth, SCALE).detach())
     assert np.std(drawn) > 0
     assert abs(np.mean(drawn) - dense) < 4 * error
 

@@ -44,13 +44,16 @@ def test_hazards_are_rates_and_calibrated_by_target(model: Model, data: Timeline
     states = model.encode(data.shards[0], np.arange(10))
     moment = states.offset[1:] - 1
     targets = np.arange(len(model.targets))
-    hazards = model.hazards(states, moment, np.zeros(10, np.float32), targets)
+    never = np.random.default_rng(0).random((10, len(targets))) < 0.5
+    hazards = model.hazards(states, moment, np.zeros(10, np.float32), targets, never)
     assert hazards.shape == (10, model.n_heads, len(targets), len(model.edges_days) - 1)
     assert (hazards > 0).all()
     assert np.isfinite(hazards).all()
-    doubled = replace(model.calibration, hazards=tuple(2 * f for f in model.calibration.hazards))
+    doubled = replace(
+        model.calibration, hazards=tuple(tuple(2 * f for f in part) for part in model.calibration.hazards)
+    )
     again = replace(model, calibration=doubled).hazards(
-        states, moment, np.zeros(10, np.float32), targets[1:2]
+        states, moment, np.zeros(10, np.float32), targets[1:2], never[:, 1:2]
     )
     assert np.allclose(again, 2 * hazards[:, :, 1:2], rtol=1e-5)
 
@@ -78,7 +81,8 @@ def test_the_diagnosis_is_more_likely_after_high_labs(model: Model, data: Timeli
     states = model.encode(packed)
     target = np.array([model.targets.index("ICD10CM/N18.3")])
     last = packed.moment_offset[1:] - 1
-    hazard = model.hazards(states, last, np.zeros(len(last), np.float32), target).mean(axis=(1, 2, 3))
+    never = np.ones((len(last), 1), bool)
+    hazard = model.hazards(states, last, np.zeros(len(last), np.float32), target, never).mean(axis=(1, 2, 3))
     ill = packed.label_value[packed.label_offset[:-1]] == 1
     assert hazard[ill].mean() > 3 * hazard[~ill].mean()
 

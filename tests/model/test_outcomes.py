@@ -96,7 +96,10 @@ def test_a_patient_has_never_had_what_no_earlier_moment_holds(
     packed, index = drawn
     targets = found.targets
     columns = np.arange(len(targets))
-    never = never_had(packed, follow(packed, index, targets), columns)
+    followed = follow(packed, index, targets)
+    as_of = packed.moment_time[index.moment] + index.elapsed
+    never = never_had(followed.found, index.patient, as_of, columns)
+    assert (never[followed.row, followed.target] == followed.first).all()
     for row in range(0, len(index.moment), 7):
         first, last = int(packed.moment_offset[index.patient[row]]), int(index.moment[row])
         codes = packed.event_code[packed.event_offset[first] : packed.event_offset[last + 1]]
@@ -113,7 +116,7 @@ def test_exposure_is_the_time_until_the_event_or_the_end(
     index = Index(np.zeros(1, int), np.zeros(1, int), np.zeros(1, int), np.array([10 * DAY]))
     link = found.targets.link_offset, found.targets.link
     held = occurrences(drawn[0], *link, len(found.targets))
-    followed = Followed(index, np.array([0]), np.array([2]), np.array([4 * DAY]), held)
+    followed = Followed(index, np.array([0]), np.array([2]), np.array([4 * DAY]), np.array([True]), held)
     edges = np.array([0, 1, 7, 30]) * DAY
     days = exposure(followed, edges, np.array([1, 2]), 3)
     assert days.tolist() == [[[1.0, 6.0, 3.0], [1.0, 3.0, 0.0]]]

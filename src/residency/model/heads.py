@@ -1,7 +1,7 @@
 """In: states of moments, time passed since. Out: log hazards, label logits, what the next moment holds."""
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -61,17 +61,14 @@ class Read:
     near: Float32[Tensor, "row head near"]
 
 
-class Cells(Protocol):
+@dataclass(frozen=True)
+class Cells:
     """Single cells of the hazards: row, target, interval, and whether it was the first occurrence."""
 
-    @property
-    def row(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
-    @property
-    def target(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
-    @property
-    def interval(self) -> Int64[Tensor, " next"]: ...  # noqa: D102
-    @property
-    def first(self) -> Bool[Tensor, " next"]: ...  # noqa: D102
+    row: Int64[Tensor, " next"]
+    target: Int64[Tensor, " next"]
+    interval: Int64[Tensor, " next"]
+    first: Bool[Tensor, " next"]
 
 
 class HazardHead(nn.Module):

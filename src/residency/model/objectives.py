@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, Int64, UInt64
 from torch import Tensor
 from torch.nn import functional
 
-from residency.model.heads import N_HEADS, HazardHead
+from residency.model.heads import N_HEADS, Cells, HazardHead
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class HazardTargets:
     weight: Float32[Tensor, "index head"]
     never: Bool[Tensor, "index column"]
 
+    @property
+    def cells(self) -> Cells:
+        """Where the next occurrences came."""
+        return Cells(self.row, self.target, self.interval, self.first)
+
 
 def hazard_loss(
     head: HazardHead,
@@ -77,7 +82,7 @@ def hazard_loss(
     Targets, first and later, have parameters of their own: `scale` weighs them and moves nobody's hazards.
     """
     read = head.read(z, features)
-    log_rate = head.cells(read, truth)
+    log_rate = head.cells(read, truth.cells)
     worth = scale[1 - truth.first.long(), truth.target]
     events = (log_rate * truth.weight[truth.row] * worth[:, None]).sum()
     rate = head.columns(read, truth.columns, truth.never).exp()
