@@ -24,7 +24,6 @@ from residency.model.network import Network, Sizes, build
 from residency.model.objectives import hazard_loss, label_loss, next_loss
 from residency.model.panel import choose
 from residency.model.spec import ModelSpec
-from residency.model.standing import standing_of
 from residency.timeline import Timelines
 
 WARM_SHARE: Final = 0.05
@@ -91,7 +90,7 @@ def network_of(given: Setup) -> Network:
 
 def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     """Give each part of the loss; about 1 each where the network knows no more than marginal rates."""
-    states, record = network(batch.inputs), standing_of(batch.inputs)
+    states, record = network(batch.inputs), network.record(batch.inputs)
     parts = {
         "hazard": hazard_loss(
             network.hazard,

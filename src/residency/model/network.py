@@ -10,7 +10,7 @@ from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder
 from residency.model.spec import ModelSpec
-from residency.model.standing import n_features
+from residency.model.standing import Standing, n_features, standing_of
 from residency.model.trunk import Trunk
 
 
@@ -39,7 +39,7 @@ class Network(nn.Module):
     def __init__(self, spec: ModelSpec, sizes: Sizes) -> None:
         super().__init__()
         shape = spec.shape
-        self.context = spec.context
+        self.context, self.modalities = spec.context, sizes.modalities
         self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, shape.drop, sizes.modalities)
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
         reads = shape.width, n_features(sizes.n_panel, sizes.modalities)
@@ -52,6 +52,10 @@ class Network(nn.Module):
         """Give the state of every moment."""
         states: Tensor = self.trunk(self.encoder(inputs), inputs, self.context)
         return states
+
+    def record(self, inputs: Inputs) -> Standing:
+        """Give what stands in the record at every moment, which the heads read beside the state."""
+        return standing_of(inputs, self.modalities)
 
 
 def build(spec: ModelSpec, sizes: Sizes) -> Network:

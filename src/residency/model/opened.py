@@ -25,7 +25,7 @@ from residency.model.inputs import Reader, layout, whole
 from residency.model.network import Network, Sizes, build
 from residency.model.outcomes import ABSENT, links, never_had
 from residency.model.spec import ModelSpec
-from residency.model.standing import Standing, gathered, standing_of
+from residency.model.standing import Standing, gathered
 from residency.timeline import Vocabulary, occurrences, take
 from residency.timeline.segments import ranges
 
@@ -181,7 +181,7 @@ class Model:
             with torch.inference_mode():
                 at = torch.from_numpy(ranges(offset[group], length[group]))
                 z[at] = self.network(inputs)
-                parts.append((at, standing_of(inputs)))
+                parts.append((at, self.network.record(inputs)))
         return States(z, gathered(parts, len(z)), offset)
 
     def hazards(

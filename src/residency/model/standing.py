@@ -50,10 +50,22 @@ def n_features(n_panel: int, modalities: dict[str, int]) -> int:
     return n_panel * PANEL_FEATURES + sum(width + 1 for width in modalities.values())
 
 
-def standing_of(inputs: Inputs) -> Standing:
-    """Give what stands in the record at each row of a batch."""
+def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
+    """Give what stands in the record at each row of a batch.
+
+    Args:
+        inputs: of the batch.
+        modalities: width of each kind of attachment's vectors, also of those that the batch lacks.
+    """
     panel = torch.stack([inputs.rank, inputs.hours, inputs.change, inputs.count], dim=1)
-    return Standing(panel, {kind: _latest(inputs, one) for kind, one in inputs.attached.items()})
+    latest = {
+        kind: _latest(inputs, inputs.attached.get(kind, _none(width))) for kind, width in modalities.items()
+    }
+    return Standing(panel, latest)
+
+
+def _none(width: int) -> Attached:
+    return Attached(torch.zeros(0, width), torch.zeros(0, dtype=torch.int64))
 
 
 def _latest(inputs: Inputs, attached: Attached) -> Latest:

@@ -47,7 +47,6 @@ from residency.model.opened import (
     settings_of,
 )
 from residency.model.spec import ModelSpec
-from residency.model.standing import standing_of
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
 
@@ -147,7 +146,7 @@ def calibrate(given: Setup, network: Network) -> Calibration:
         rng = np.random.default_rng([given.spec.seed, _STREAM, at])
         batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
         with torch.inference_mode():
-            states, record = network(batch.inputs), standing_of(batch.inputs)
+            states, record = network(batch.inputs), network.record(batch.inputs)
             z = network.waiting(states[batch.index_row], batch.index_hours)
             read, truth = network.hazard.read(z, record.features(batch.index_row)), batch.hazard
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
