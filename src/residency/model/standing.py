@@ -83,7 +83,7 @@ def _latest(inputs: Inputs, attached: Attached) -> Latest:
     return Latest(total / size[:, None], torch.where(known, at, 0))
 
 
-def gathered(parts: Sequence[tuple[Int64[Tensor, " row"], Standing]], n_rows: int) -> Standing:
+def gathered(parts: Sequence[tuple[Int64[Tensor, " _"], Standing]], n_rows: int) -> Standing:
     """Put the records of several batches together, each at its rows."""
     if not parts:
         return Standing(torch.zeros(0, 4, 0), {})

@@ -1,0 +1,65 @@
+"""What stands in the record at each row."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from residency.contract.packed import Packed
+from residency.model.inputs import Attached, Inputs, Reader, layout, whole
+from residency.model.standing import gathered, n_features, standing_of
+from residency.timeline import Timelines
+
+WIDTH = 3
+
+
+def read(data: Timelines, patients: np.ndarray) -> tuple[Packed, Inputs]:
+    packed = data.shards[0]
+    _, inputs = Reader(data.vocabulary, layout(data.vocabulary, np.arange(1, 6))).read(
+        packed, whole(packed, patients)
+    )
+    return packed, inputs
+
+
+def test_a_row_knows_the_last_attachment_of_its_own_patient_and_no_other(data: Timelines) -> None:
+    packed, inputs = read(data, np.arange(4))
+    begin = np.cumsum([0, *np.diff(packed.moment_offset)[:4]])
+    rows = torch.tensor([begin[0] + 2, begin[0] + 2, begin[0] + 4, begin[2]])
+    vector = torch.tensor([[1.0, 0, 0], [3.0, 0, 0], [0, 5.0, 0], [0, 0, 7.0]])
+    attached = replace(inputs, attached={"note": Attached(vector, rows)})
+    latest = standing_of(attached, {"note": WIDTH}).latest["note"]
+    known = latest.vector[latest.at].tolist()
+    for row in range(begin[4]):
+        if begin[0] + 2 <= row < begin[0] + 4:
+            assert known[row] == [2.0, 0, 0]  # the mean of the two
+        elif begin[0] + 4 <= row < begin[1]:
+            assert known[row] == [0, 5.0, 0]
+        elif begin[2] <= row < begin[3]:
+            assert known[row] == [0, 0, 7.0]
+        else:
+            assert known[row] == [0, 0, 0]
+            assert latest.at[row] == 0
+
+
+def test_a_batch_without_attachments_has_as_many_numbers(data: Timelines) -> None:
+    _, inputs = read(data, np.arange(3))
+    features = standing_of(inputs, {"note": WIDTH}).features(torch.arange(2))
+    assert features.shape == (2, n_features(5, {"note": WIDTH}))
+    assert (features[:, -WIDTH - 1 :] == 0).all()
+
+
+def test_records_of_batches_come_together_as_those_of_one(data: Timelines) -> None:
+    kinds = {"note": WIDTH}
+    packed, every = read(data, np.arange(4))
+    begin = np.cumsum([0, *np.diff(packed.moment_offset)[:4]])
+    rng = np.random.default_rng(0)
+    vector = torch.from_numpy(rng.normal(size=(4, WIDTH)).astype(np.float32))
+    whole_one = replace(every, attached={"note": Attached(vector, torch.from_numpy(begin[:4] + 1))})
+    parts = []
+    for patient in (2, 0, 3, 1):
+        _, alone = read(data, np.array([patient]))
+        mine = replace(alone, attached={"note": Attached(vector[[patient]], torch.tensor([1]))})
+        parts.append((torch.arange(begin[patient], begin[patient + 1]), standing_of(mine, kinds)))
+    rows = torch.arange(int(begin[4]))
+    together = gathered(parts, int(begin[4])).features(rows)
+    assert torch.equal(together, standing_of(whole_one, kinds).features(rows))
