@@ -45,6 +45,7 @@ def test_who_knows_days_of_visits_finds_those_whose_gaps_nobody_shares() -> None
         orient="row",
     ).select(
         "subject_id",
+        code=pl.lit("VISIT/AMB"),
         time=(pl.lit(datetime.fromisoformat("2010-01-01")) + pl.duration(days="day")).cast(pl.Datetime("us")),
     )
     found = date_pattern(gaps(events))
