@@ -11,7 +11,7 @@ import pytest
 from residency.contract import schema
 from residency.contract.identifiers import bucket_of, pseudonym_of, subject_id_of
 from residency.contract.lineage import Rows, Step
-from residency.deid import NotesRules, Tables, deidentify, read_key, transform
+from residency.deid import NotesRules, Tables, deidentify, plan, read_key, transform
 from residency.deid.pixels import Stored, as_row, digest_of
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -35,7 +35,9 @@ def common(number: int, source: str) -> dict:
 
 
 def note_rows() -> list[dict]:
-    text = "Ms. Ravenscroft{n}a Philippa of 12 Larkspur Lane, MRN 7712{n:04d}, seen 02/03/2010. Phillippa has COPD."
+    text = (
+        "Ms. Ravenscroft{n}a Philippa of 12 Larkspur Lane, MRN 7712{n:04d}, seen 02/03/2010. Phillippa: COPD."
+    )
     return [
         common(n, f"DocumentReference/note-{n}") | {"kind": "LOINC/18842-5", "text": text.format(n=n)}
         for n in range(N)
@@ -212,3 +214,33 @@ def test_a_broken_run_over_documents_ends_with_the_same_bytes(hospital, policy, 
         with pytest.raises(KeyboardInterrupt):
             deidentify(hospital, out, policy, now=NOW, progress=stop)
         assert deidentify(hospital, out, policy, now=NOW).digest == whole.digest
+
+
+def test_a_dry_run_names_every_column_and_writes_nothing(hospital, policy, tmp_path) -> None:
+    from dataclasses import replace
+
+    before = sorted(tmp_path.rglob("*"))
+    fates = plan(hospital, replace(policy, notes=NotesRules(handling="out")))
+    told = {(one.table, one.column): one for one in fates}
+    kinds = {
+        "data": schema.EVENTS,
+        "notes": schema.NOTES,
+        "images": schema.IMAGES,
+        "images/pixels": schema.PIXELS,
+    }
+    for folder, kind in (kinds | {"variants": schema.VARIANTS}).items():
+        assert all(told[folder, name].done for name in kind.names)
+    assert told["notes", "text"].done == "left out"
+    assert told["notes", "text"].rows == N
+    assert told[schema.IDENTIFIERS_FILE, "all"].done == "used for notes, never passed on"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_position_of_a_listed_variant_passes_whatever_its_gene(hospital, policy, tmp_path) -> None:
+    from dataclasses import replace
+
+    from residency.deid import VariantsRules
+
+    rules = VariantsRules(genes=("NONE",), names=("rs1",), positions=("GRCh38:chr1:43057062",))
+    deidentify(hospital, tmp_path / "out", replace(policy, variants=rules), now=NOW)
+    assert set(read(tmp_path / "out", "variants")["gene"]) == {"BRCA1"}

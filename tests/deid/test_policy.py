@@ -37,3 +37,15 @@ def test_a_policy_with_nonsense_is_refused_by_name(tmp_path: Path, line: str) ->
     (tmp_path / "policy.toml").write_text(f'key_file = "key"\n{line}\n')
     with pytest.raises(SpecError, match=line.split(" ")[0]):
         load_policy(tmp_path / "policy.toml")
+
+
+def test_a_preset_holds_where_the_file_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text('preset = "safe_harbor"\nkey_file = "k"\n[notes]\nyears = false\n')
+    policy = load_policy(tmp_path / "p.toml")
+    assert (policy.notes.dates, policy.notes.years) == ("year", False)
+    assert policy.variants.handling == "out"
+    assert policy.shift_weeks == 520
+    (tmp_path / "q.toml").write_text('preset = "safe_harbor"\nkey_file = "k"\nshift_weeks = 9\n')
+    assert load_policy(tmp_path / "q.toml").shift_weeks == 9
+    (tmp_path / "r.toml").write_text('key_file = "k"\n')
+    assert load_policy(tmp_path / "r.toml") == Policy(key_file=tmp_path / "k")

@@ -140,7 +140,7 @@ def test_dropping_a_kind_is_reading_the_window_as_though_it_were_not_there(peopl
         n = 0
         for at, piece in enumerate(plan(data, "train", spec, None)):
             batch = collator.collate(data.shards[piece.shard], piece, np.random.default_rng(at), drop=True)
-            n += len(batch.inputs.attached["variants"].row)
+            n += len(batch.inputs.attached["variants"].vector)
         n_with.append(n)
     assert n_with[0] > n_with[1] > n_with[2]
     assert n_with[1] == pytest.approx(n_with[0] / 2, rel=0.25)

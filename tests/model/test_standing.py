@@ -21,17 +21,28 @@ def read(data: Timelines, patients: np.ndarray) -> tuple[Packed, Inputs]:
     return packed, inputs
 
 
+def attached(rows: list[int], vector: torch.Tensor, n_rows: int, ends: np.ndarray) -> Attached:
+    """What `Reader` gives where the moments of some rows have one vector each."""
+    latest = np.array([max((g for g, r in enumerate(rows) if r <= row), default=-1) for row in range(n_rows)])
+    window = np.searchsorted(ends, np.arange(n_rows), "right")
+    known = (latest >= 0) & (window[np.array(rows)[latest]] == window)
+    at = torch.tensor(rows)
+    number = torch.arange(len(rows))
+    held = torch.from_numpy(np.where(known, latest, -1))
+    return Attached(vector, number, at, held, held, torch.zeros(n_rows))
+
+
 def test_a_row_knows_the_last_attachment_of_its_own_patient_and_no_other(data: Timelines) -> None:
     packed, inputs = read(data, np.arange(4))
     begin = np.cumsum([0, *np.diff(packed.moment_offset)[:4]])
-    rows = torch.tensor([begin[0] + 2, begin[0] + 2, begin[0] + 4, begin[2]])
-    vector = torch.tensor([[1.0, 0, 0], [3.0, 0, 0], [0, 5.0, 0], [0, 0, 7.0]])
-    attached = replace(inputs, attached={"note": Attached(vector, rows)})
-    latest = standing_of(attached, {"note": WIDTH}).latest["note"]
+    rows = [int(begin[0]) + 2, int(begin[0]) + 4, int(begin[2])]
+    vector = torch.tensor([[2.0, 0, 0], [0, 5.0, 0], [0, 0, 7.0]])
+    one = attached(rows, vector, int(begin[4]), begin[1:])
+    latest = standing_of(replace(inputs, attached={"note": one}), {"note": WIDTH}).latest["note"]
     known = latest.vector[latest.at].tolist()
     for row in range(begin[4]):
         if begin[0] + 2 <= row < begin[0] + 4:
-            assert known[row] == [2.0, 0, 0]  # the mean of the two
+            assert known[row] == [2.0, 0, 0]
         elif begin[0] + 4 <= row < begin[1]:
             assert known[row] == [0, 5.0, 0]
         elif begin[2] <= row < begin[3]:
@@ -54,11 +65,14 @@ def test_records_of_batches_come_together_as_those_of_one(data: Timelines) -> No
     begin = np.cumsum([0, *np.diff(packed.moment_offset)[:4]])
     rng = np.random.default_rng(0)
     vector = torch.from_numpy(rng.normal(size=(4, WIDTH)).astype(np.float32))
-    whole_one = replace(every, attached={"note": Attached(vector, torch.from_numpy(begin[:4] + 1))})
+    all_rows = [int(row) + 1 for row in begin[:4]]
+    whole_one = replace(every, attached={"note": attached(all_rows, vector, int(begin[4]), begin[1:])})
     parts = []
     for patient in (2, 0, 3, 1):
         _, alone = read(data, np.array([patient]))
-        mine = replace(alone, attached={"note": Attached(vector[[patient]], torch.tensor([1]))})
+        n_rows = int(begin[patient + 1] - begin[patient])
+        one = attached([1], vector[[patient]], n_rows, np.array([n_rows]))
+        mine = replace(alone, attached={"note": one})
         parts.append((torch.arange(begin[patient], begin[patient + 1]), standing_of(mine, kinds)))
     rows = torch.arange(int(begin[4]))
     together = gathered(parts, int(begin[4])).features(rows)

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from residency.contract.codes import BIRTH
+
 N_PATIENTS: Final = 20_000  # a sample, by pseudonym, that bounds memory
 _VISITS: Final = (2, 3, 4)  # how many consecutive days with events the outsider knows
 _WINDOWS: Final = 50  # of one patient, at most
@@ -17,10 +19,10 @@ def gaps(events: pl.DataFrame) -> pl.DataFrame:
     """Give the days between consecutive days with events: `subject_id`, `gap`, in order.
 
     Args:
-        events: columns `subject_id`, `time`.
+        events: columns `subject_id`, `time`, `code`. A birth is no visit.
     """
     day = pl.col("time").dt.date().alias("day")
-    days = events.select("subject_id", day).drop_nulls().unique().sort("subject_id", "day")
+    days = events.filter(pl.col("code") != BIRTH).select("subject_id", day).drop_nulls().unique().sort("subject_id", "day")
     gap = pl.col("day").diff().over("subject_id").dt.total_days().cast(pl.Int32)
     return (
         days.select("subject_id", gap=gap)

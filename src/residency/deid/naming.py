@@ -46,7 +46,7 @@ class Names:
         return [Span(start, end, "NAME") for start, end in places]
 
     def _again(self, names: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Take every other mention of a name that was found: `Nakamura agreed`, after `Dr. Kenji Nakamura`."""
+        """Take every other mention of a name that was found: Nakamura, after Dr. Kenji Nakamura."""
         lists = (self.known.words, self.lists["eponyms"], self.lists["not_names"])
         words = {self.note.words[i] for a, b in names for i in range(a, b + 1)}
         words = {word for word in words if len(word) > 3 and not any(word in plain for plain in lists)}

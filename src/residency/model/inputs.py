@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
-from residency.model.encoders.encoding import Encoded
+from residency.model.encoders.encoding import Encoded, Vectors
 from residency.model.panel import Panel, Seen, state
 from residency.timeline import Vocabulary
 from residency.timeline.segments import offsets, ranges
@@ -134,10 +134,27 @@ def rows_of(packed: Packed, windows: Windows) -> Rows:
 
 @dataclass(frozen=True)
 class Attached:
-    """Vectors of one kind of attachment (images, notes, variants), each with its row; none where absent."""
+    """Vectors of one kind of attachment; none where absent. A group is what one moment holds of the kind.
 
-    vector: Float32[Tensor, "attachment part"]
-    row: Int64[Tensor, " attachment"]
+    Attributes:
+        vector: vectors of every attachment known by the end of each window, also of those before the window.
+        group: of each vector; groups rise with their windows and times.
+        seen: row of each vector's moment; -1 where the moment lies before the window.
+        latest: the newest group that each row knows of; -1 where none.
+        first: its window's first group, where it knows of one.
+        hours: since the newest.
+    """
+
+    vector: Float32[Tensor, "vector part"]
+    group: Int64[Tensor, " vector"]
+    seen: Int64[Tensor, " vector"]
+    latest: Int64[Tensor, " row"]
+    first: Int64[Tensor, " row"]
+    hours: Float32[Tensor, " row"]
+
+    def to(self, device: str) -> "Attached":
+        """Move every tensor to a device."""
+        return Attached(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -174,9 +191,7 @@ class Inputs:
     def to(self, device: str) -> "Inputs":
         """Move every tensor to a device."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        moved["attached"] = {
-            kind: Attached(one.vector.to(device), one.row.to(device)) for kind, one in self.attached.items()
-        }
+        moved["attached"] = {kind: one.to(device) for kind, one in self.attached.items()}
         return Inputs(**moved)  # type: ignore[arg-type]
 
 
@@ -212,26 +227,20 @@ class Reader:
         panel = self._panel(seen, rows, drop)
         inputs = _tensors(rows, windows, (entry, weight, bag), panel)
         if encoded:
-            inputs.attached.update(attached_of(packed, rows, encoded))
+            inputs.attached.update(attached_of(packed, windows, rows, encoded))
         return rows, inputs
 
     def _events(self, packed: Packed, windows: Windows, rows: Rows) -> "_Events":
         """Give the patients' events up to the windows' ends, each with the first row that knows of it."""
-        begin = packed.moment_offset[windows.patient]
-        moment = ranges(begin, windows.high - begin)
-        window = np.repeat(np.arange(len(begin)), windows.high - begin)
-        inside = (moment == begin[window]) | (moment >= windows.low[window])
-        head = offsets(windows.length)[:-1]
-        number = np.maximum(moment - windows.low[window], 0) + 1
-        row = head[window] + np.where(moment == begin[window], 0, number)
-        count = packed.event_offset[moment + 1] - packed.event_offset[moment]
-        event = ranges(packed.event_offset[moment], count)
-        origin = np.repeat(np.arange(len(moment)), count)
+        known = _known(packed, windows, rows)
+        count = packed.event_offset[known.moment + 1] - packed.event_offset[known.moment]
+        event = ranges(packed.event_offset[known.moment], count)
+        origin = np.repeat(np.arange(len(known.moment)), count)
         code = np.array(packed.event_code[event])
         rank = self.vocabulary.rank(code, np.array(packed.event_value[event]))
-        time = np.array(packed.moment_time[moment])
-        second = np.where(time == STATIC, 0, time - rows.origin[window]) // 1_000_000
-        return _Events(code, rank, row[origin], window[origin], second[origin], inside[origin])
+        return _Events(
+            code, rank, known.row[origin], known.window[origin], known.second[origin], known.inside[origin]
+        )
 
     def _bag(
         self, seen: "_Events", keep: np.ndarray, n_rows: int
@@ -264,20 +273,78 @@ class Reader:
         return state(chosen, rows.second, rows.first, len(self.layout.panel))
 
 
-def attached_of(packed: Packed, rows: Rows, encoded: Encoded) -> dict[str, Attached]:
-    """Give the vectors of the rows' attachments, by kind."""
-    n_attached = packed.attachment_offset[rows.moment + 1] - packed.attachment_offset[rows.moment]
-    at = ranges(packed.attachment_offset[rows.moment], n_attached)
-    row = np.repeat(np.arange(len(rows.moment)), n_attached)
+@dataclass(frozen=True)
+class _Known:
+    """The moments up to the windows' ends.
+
+    Attributes:
+        moment: in the shard.
+        window: each moment's.
+        row: the first that knows of it.
+        inside: whether the row is its own.
+        second: since the patient's first dated moment.
+    """
+
+    moment: np.ndarray
+    window: np.ndarray
+    row: np.ndarray
+    inside: np.ndarray
+    second: np.ndarray
+
+
+def _known(packed: Packed, windows: Windows, rows: Rows) -> _Known:
+    begin = packed.moment_offset[windows.patient]
+    moment = ranges(begin, windows.high - begin)
+    window = np.repeat(np.arange(len(begin)), windows.high - begin)
+    is_first = moment == begin[window]
+    head = offsets(windows.length)[:-1]
+    number = np.maximum(moment - windows.low[window], 0) + 1
+    time = np.array(packed.moment_time[moment])
+    return _Known(
+        moment=moment,
+        window=window,
+        row=head[window] + np.where(is_first, 0, number),
+        inside=is_first | (moment >= windows.low[window]),
+        second=np.where(time == STATIC, 0, time - rows.origin[window]) // 1_000_000,
+    )
+
+
+def attached_of(packed: Packed, windows: Windows, rows: Rows, encoded: Encoded) -> dict[str, Attached]:
+    """Give the vectors of the attachments that the rows know of, by kind."""
+    known = _known(packed, windows, rows)
+    n_attached = packed.attachment_offset[known.moment + 1] - packed.attachment_offset[known.moment]
+    at = ranges(packed.attachment_offset[known.moment], n_attached)
+    origin = np.repeat(np.arange(len(known.moment)), n_attached)
     kinds, refs = np.array(packed.attachment_kind[at]), np.array(packed.attachment_ref[at])
     found = {}
     for kind, vectors in encoded.items():
         mine = kinds == ATTACHMENT_KINDS.index(kind)
-        ref = refs[mine]
-        count = vectors.count[ref]
-        chosen = vectors.vector[ranges(vectors.begin[ref], count)].astype(np.float32)
-        found[kind] = Attached(torch.from_numpy(chosen), torch.from_numpy(np.repeat(row[mine], count)))
+        mine[mine] = vectors.count[refs[mine]] > 0
+        found[kind] = _attached(vectors, refs[mine], known, origin[mine], rows)
     return found
+
+
+def _attached(vectors: Vectors, ref: np.ndarray, known: _Known, origin: np.ndarray, rows: Rows) -> Attached:
+    """Give one kind's attachments, each of a moment of `known`, and what each row knows of them."""
+    count = vectors.count[ref]
+    chosen = vectors.vector[ranges(vectors.begin[ref], count)].astype(np.float32)
+    held, group = np.unique(origin, return_inverse=True)
+    row = np.arange(len(rows.moment))
+    upto = np.searchsorted(known.row[held], row, "right")
+    first = np.searchsorted(known.row[held], rows.first, "left")
+    has = upto > first
+    latest = np.where(has, upto - 1, -1)
+    since = rows.second - known.second[held][latest] if len(held) else rows.second
+    seen = np.where(known.inside, known.row, -1)[origin]
+    tensor = torch.from_numpy
+    return Attached(
+        vector=tensor(chosen),
+        group=tensor(np.repeat(group, count)),
+        seen=tensor(np.repeat(seen, count)),
+        latest=tensor(latest),
+        first=tensor(np.where(has, first, -1)),
+        hours=tensor(np.where(has, since / 3600.0, np.nan).astype(np.float32)),
+    )
 
 
 @dataclass(frozen=True)

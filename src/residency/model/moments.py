@@ -1,13 +1,13 @@
 """In: the tensors of a batch. Out: one vector a moment: what it holds, the standing record, the clock."""
 
-from typing import Final
+from typing import Final, cast
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from residency.model.inputs import Inputs
+from residency.model.inputs import Attached, Inputs
 
 HOUR_KNOTS: Final = 14  # hats over log1p(hours): 0 to 12.6, an hour to 30 years and beyond
 AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
@@ -49,6 +49,50 @@ class Gated(nn.Module):
         return result
 
 
+class Attachment(nn.Module):
+    """Reads one kind of attachment: at its own moment, and as what stands on record ever after.
+
+    Args:
+        n: width of its vectors.
+        width: of a moment's vector.
+    """
+
+    def __init__(self, n: int, width: int) -> None:
+        super().__init__()
+        self.now = nn.Linear(n, width)
+        self.kept = nn.Linear(n, width // 2)
+        self.since = Gated(2 * (width // 2) + AGO_KNOTS, width, width)
+
+    def observed(self, bag: Float32[Tensor, "row width"], attached: Attached) -> Float32[Tensor, "row width"]:
+        """Add the attachments of each row's own moment."""
+        here = attached.seen >= 0
+        added: Tensor = bag.index_add(0, attached.seen[here], self.now(attached.vector[here]))
+        return added
+
+    def standing(self, attached: Attached) -> Float32[Tensor, "row width"]:
+        """Give what each row knows: the newest moment's attachments, the mean of all, and how long ago."""
+        known = attached.latest >= 0
+        result = torch.zeros(len(known), self.now.out_features, device=known.device)
+        if not len(attached.vector):
+            return result
+        latest, first = attached.latest[known], attached.first[known]
+        each = self._by_group(attached)
+        upto = functional.pad(each.double().cumsum(dim=0), (0, 0, 1, 0))
+        mean = ((upto[latest + 1] - upto[first]) / (latest + 1 - first)[:, None]).float()
+        ago = hats(torch.log1p(attached.hours[known].clamp(min=0.0)) / 2.0, AGO_KNOTS)
+        return result.index_add(
+            0, known.nonzero().squeeze(1), self.since(torch.cat([each[latest], mean, ago], dim=1))
+        )
+
+    def _by_group(self, attached: Attached) -> Float32[Tensor, "group part"]:
+        """Give the mean of each moment's vectors."""
+        n_groups = int(attached.group[-1]) + 1
+        kept = self.kept(attached.vector)
+        total = kept.new_zeros(n_groups, kept.shape[1]).index_add(0, attached.group, kept)
+        count = torch.bincount(attached.group, minlength=n_groups)
+        return total / count[:, None]
+
+
 class MomentEncoder(nn.Module):
     """Makes one vector of what a moment holds, the record's standing state, and the clock.
 
@@ -70,17 +114,19 @@ class MomentEncoder(nn.Module):
         self.standing = Gated(n_panel * PANEL_FEATURES, width, width)
         self.drop = nn.Dropout(drop)
         self.clock = nn.Linear(2 * HOUR_KNOTS + AGE_KNOTS, width)
-        self.modalities = nn.ModuleDict({kind: nn.Linear(n, width) for kind, n in modalities.items()})
+        self.modalities = nn.ModuleDict({kind: Attachment(n, width) for kind, n in modalities.items()})
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
         """Encode each row."""
         bag = functional.embedding_bag(
             inputs.entry, self.table, inputs.bag, mode="sum", per_sample_weights=inputs.weight
         )
-        for kind, attached in inputs.attached.items():
-            bag = bag.index_add(0, attached.row, self.modalities[kind](attached.vector))
-        observed = bag + self.pool(self.norm(bag))
         standing = self.standing(panel_features(inputs.rank, inputs.hours, inputs.change, inputs.count))
+        for kind, attached in inputs.attached.items():
+            reads = cast("Attachment", self.modalities[kind])
+            bag = reads.observed(bag, attached)
+            standing = standing + reads.standing(attached)
+        observed = bag + self.pool(self.norm(bag))
         gap, since, age = inputs.clock.unbind(dim=1)
         clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
         result: Tensor = self.drop(observed + standing) + self.clock(clock)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from residency.model.inputs import Attached, Inputs
+from residency.model.inputs import Inputs
 from residency.model.moments import PANEL_FEATURES, panel_features
 
 
@@ -58,29 +58,17 @@ def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
         modalities: width of each kind of attachment's vectors, also of those that the batch lacks.
     """
     panel = torch.stack([inputs.rank, inputs.hours, inputs.change, inputs.count], dim=1)
-    latest = {
-        kind: _latest(inputs, inputs.attached.get(kind, _none(width))) for kind, width in modalities.items()
-    }
-    return Standing(panel, latest)
+    return Standing(panel, {kind: _latest(inputs, kind, width) for kind, width in modalities.items()})
 
 
-def _none(width: int) -> Attached:
-    return Attached(torch.zeros(0, width), torch.zeros(0, dtype=torch.int64))
-
-
-def _latest(inputs: Inputs, attached: Attached) -> Latest:
-    """Find each row's last attachment within its window, of which the patient's first moment is a part."""
-    n_rows, longest = len(inputs.place), max(inputs.shape[1], 1)
-    group, of = torch.unique(attached.row, return_inverse=True)
-    total = torch.zeros(len(group) + 1, attached.vector.shape[1], device=attached.vector.device)
-    total = total.index_add(0, of + 1, attached.vector)
-    size = torch.bincount(of + 1, minlength=len(group) + 1).clamp(min=1)
-    row = torch.arange(n_rows, device=inputs.place.device)
-    window = inputs.place // longest
-    at = torch.searchsorted(group, row, right=True)
-    known = at > 0
-    known[known.clone()] = window[group[at[known] - 1]] == window[row[known]]
-    return Latest(total / size[:, None], torch.where(known, at, 0))
+def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
+    """Give the mean of what each moment holds of a kind, and which each row knows last."""
+    attached = inputs.attached.get(kind)
+    if attached is None or not len(attached.vector):
+        return Latest(torch.zeros(1, width), torch.zeros(len(inputs.place), dtype=torch.int64))
+    size = torch.bincount(attached.group + 1).clamp(min=1)
+    total = torch.zeros(len(size), width).index_add(0, attached.group + 1, attached.vector)
+    return Latest(total / size[:, None], attached.latest + 1)
 
 
 def gathered(parts: Sequence[tuple[Int64[Tensor, " _"], Standing]], n_rows: int) -> Standing:

@@ -9,18 +9,17 @@ import secrets
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from residency.contract.errors import GateError, InputError, NotFoundError
 from residency.release import Release
 from residency.serving.audit import Audit
 from residency.serving.bedside import Bedside
-from residency.serving.doors import AccessLog, LoopbackOnly, body_of, key_of, place_of
+from residency.serving.doors import AccessLog, LoopbackOnly, body_of, json_of, key_of, place_of
 from residency.serving.faults import add_handlers
 from residency.serving.grants import load_grants
 from residency.serving.looks import add_looks
@@ -109,22 +108,22 @@ def _add_ours(app: FastAPI, service: Service) -> None:
 
     @app.get("/residency/v1/release")
     async def about(request: Request) -> Response:
-        return _json(await run_in_threadpool(service.about, key_of(request)))
+        return json_of(await run_in_threadpool(service.about, key_of(request)))
 
     @app.post("/residency/v1/ask")
     async def ask(request: Request) -> Response:
         body, key = await body_of(request), key_of(request)
         answer, *_ = await run_in_threadpool(service.answer, key, body, read_context)
-        return _json({"answer": answer, "sentences": sentences_of(answer), "banner": service.banner})
+        return json_of({"answer": answer, "sentences": sentences_of(answer), "banner": service.banner})
 
     @app.post("/residency/v1/trajectory")
     async def trajectory(request: Request) -> Response:
         body, key = await body_of(request), key_of(request)
-        return _json({"answers": await run_in_threadpool(service.answer, key, body, read_context)})
+        return json_of({"answers": await run_in_threadpool(service.answer, key, body, read_context)})
 
     @app.get("/residency/v1/patients")
     async def patients(request: Request) -> Response:
-        return _json({"patients": await run_in_threadpool(service.patients, key_of(request))})
+        return json_of({"patients": await run_in_threadpool(service.patients, key_of(request))})
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:
@@ -135,7 +134,7 @@ def _add_openai(app: FastAPI, service: Service) -> None:
     async def models(request: Request) -> Response:
         await run_in_threadpool(service.admit, key_of(request))
         created = int(service.release.standing.entries[0].time.timestamp())
-        return _json(models_body((service.name, ALIAS), created))
+        return json_of(models_body((service.name, ALIAS), created))
 
     for path in ("/openai/v1/chat/completions", "/openai/deployments/{deployment}/chat/completions",
                  "/openai/v1/deployments/{deployment}/chat/completions"):  # fmt: skip
@@ -157,7 +156,7 @@ def _chat(service: Service, key: str | None, body: bytes, deployment: str | None
         banner=service.banner,
     )
     if not request.stream:
-        return _json(chat.body())
+        return json_of(chat.body())
     usage = request.stream_options is not None and request.stream_options.include_usage
     return StreamingResponse(chat.events(include_usage=usage), media_type="text/event-stream")
 
@@ -179,7 +178,3 @@ def _reader(
         return request.patient_context
 
     return read
-
-
-def _json(body: Any) -> JSONResponse:
-    return JSONResponse(msgspec.to_builtins(body))

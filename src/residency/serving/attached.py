@@ -84,6 +84,16 @@ class Folder:
         digests = [name for name in images.column("pixels").to_pylist() if name]
         return Documents(notes, images, variants, known, Arrays(self.path, tuple(digests)))
 
+    def newest(self) -> pl.LazyFrame:
+        """Say when the newest of each patient's became known: `subject_id`, `newest`."""
+        nothing = pl.LazyFrame(schema={"subject_id": pl.Int64, "newest": pl.Datetime("us")})
+        frames = [
+            pl.scan_parquet(files).select("subject_id", newest=pl.max_horizontal("time", "available"))
+            for name, _ in _FOLDERS.values()
+            if (files := sorted((self.path / name).glob("*.parquet")))
+        ]
+        return pl.concat([nothing, *frames]).group_by("subject_id").agg(pl.col("newest").max())
+
     def known(self, kind: Kind, subject_id: int, as_of: datetime) -> pl.DataFrame:
         """Give the rows of one kind that were known by a time, in their order, with their numbers."""
         rows = self._rows(kind, subject_id)
@@ -158,7 +168,7 @@ def _title(
 ) -> str:
     if kind == "note":
         code = first["kind"] or ""
-        return descriptions.get(code) or code or "Note"
+        return descriptions.get(code) or _NOTES.get(code) or code or "Note"
     if kind == "image":
         return image_title(first)
     n_calls = int(is_call().fill_null(value=False).pipe(lambda call: rows.select(call.sum())).item())
@@ -180,6 +190,19 @@ def image_title(row: Mapping[str, str | None]) -> str:
     return f"{what} of the {row['body_site'].lower()}" if row["body_site"] else what
 
 
+_NOTES: Final = {  # LOINC's names of the commonest, where the records describe none
+    "LOINC/11488-4": "Consultation note",
+    "LOINC/11502-2": "Laboratory report",
+    "LOINC/11504-8": "Surgical operation note",
+    "LOINC/11506-3": "Progress note",
+    "LOINC/11526-1": "Pathology study",
+    "LOINC/18748-4": "Diagnostic imaging study",
+    "LOINC/18842-5": "Discharge summary",
+    "LOINC/28570-0": "Procedure note",
+    "LOINC/34117-2": "History and physical note",
+    "LOINC/51969-4": "Genetic analysis report",
+    "LOINC/57133-1": "Referral note",
+}
 _MODALITIES: Final = {"CR": "Radiograph (CR)", "DX": "Radiograph (DX)", "MR": "MRI", "US": "Ultrasound"}
 
 

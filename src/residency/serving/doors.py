@@ -3,9 +3,11 @@
 import ipaddress
 import logging
 import time
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from fastapi import Request
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from residency.release.states import Place
@@ -13,6 +15,7 @@ from residency.serving.faults import TooLargeError, fault
 
 _LOG: Final = logging.getLogger("residency.access")
 LARGEST_BODY: Final = 32 << 20
+NOT_KEPT: Final = {"cache-control": "no-store"}
 _LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
@@ -29,6 +32,11 @@ async def body_of(request: Request) -> bytes:
             raise TooLargeError("the request is too large", mend=f"send at most {LARGEST_BODY >> 20} MiB")
         parts.append(part)
     return b"".join(parts)
+
+
+def json_of(body: Any) -> Response:
+    """Give an answer as JSON, that no browser or proxy keeps."""
+    return Response(msgspec.json.encode(body), media_type="application/json", headers=NOT_KEPT)
 
 
 def key_of(request: Request) -> str | None:

@@ -10,17 +10,16 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from residency.serving.attached import image_title
-from residency.serving.doors import key_of
+from residency.serving.doors import NOT_KEPT, json_of, key_of
 from residency.serving.genomes import Table, table_of
 from residency.serving.panel import Panel
 from residency.serving.pictures import Picture, Window, picture_of, png_of, window_of
 from residency.serving.service import Service
 
 PATIENT: Final = "/residency/v1/patients/{subject_id}"
-NOT_KEPT: Final = {"cache-control": "no-store"}  # no browser or proxy keeps a patient's records
 AsOf = Annotated[datetime | None, Query()]
 Grey = Annotated[float | None, Query()]
 
@@ -40,30 +39,30 @@ def add_looks(app: FastAPI, service: Service) -> None:
     @app.get(f"{PATIENT}/events")
     async def events(request: Request, subject_id: str) -> Response:
         found = await seen(request, "events", subject_id, lambda panel, one: panel.shown(one))
-        return _json({"events": found})
+        return json_of({"events": found})
 
     @app.get(f"{PATIENT}/attachments")
     async def attachments(request: Request, subject_id: str, as_of: AsOf = None) -> Response:
         at = service.by(as_of)
         found = await seen(request, "attachments", subject_id, lambda panel, one: panel.attached(one, at))
-        return _json({"attachments": found})
+        return json_of({"attachments": found})
 
     @app.get(f"{PATIENT}/notes/{{number}}")
     async def note(request: Request, subject_id: str, number: int, as_of: AsOf = None) -> Response:
         at = service.by(as_of)
-        return _json(
+        return json_of(
             await seen(request, "note", subject_id, lambda panel, one: _note(panel, one, number, at))
         )
 
     @app.get(f"{PATIENT}/genomes/{{number}}")
     async def genome(request: Request, subject_id: str, number: int, as_of: AsOf = None) -> Response:
         see = _genome(service, number, service.by(as_of))
-        return _json(await seen(request, "genome", subject_id, see))
+        return json_of(await seen(request, "genome", subject_id, see))
 
     @app.get(f"{PATIENT}/images/{{number}}")
     async def image(request: Request, subject_id: str, number: int, as_of: AsOf = None) -> Response:
         at = service.by(as_of)
-        return _json(
+        return json_of(
             await seen(request, "image", subject_id, lambda panel, one: _picture(panel, one, number, at))
         )
 
@@ -110,7 +109,3 @@ def _slice(
         return png_of(voxels, place, window)
 
     return see
-
-
-def _json(body: Any) -> JSONResponse:
-    return JSONResponse(msgspec.to_builtins(body), headers=NOT_KEPT)

@@ -131,6 +131,8 @@ class Panel:
                 latest=pl.max_horizontal(pl.col("time").max(), pl.col("available").max()),
             )
             .join(people, on="subject_id", how="left")
+            .join(self.documents.newest(), on="subject_id", how="left")
+            .with_columns(latest=pl.max_horizontal("latest", "newest"))
             .collect()
         )
         rows = [_listed(row) for row in found.iter_rows(named=True)]

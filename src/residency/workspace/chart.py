@@ -8,7 +8,9 @@ from typing import Any, Final
 from residency.contract.errors import ResidencyError
 from residency.contract.questions import Answer, Risk
 from residency.workspace import charts, words
-from residency.workspace.client import Allowed, Api, Event, Listed, Standing
+from residency.workspace.attached import attached_card
+from residency.workspace.client import Allowed, Api, Attachment, Event, Listed, Standing
+from residency.workspace.opened import Opener
 
 _N_TIMES: Final = 12
 _N_LABS: Final = 6
@@ -27,6 +29,9 @@ class Chart:
         self.patient: Listed | None = None
         self._events: tuple[Event, ...] = ()
         self._answers: tuple[Answer, ...] = ()
+        self._whole: Answer | None = None
+        self._attachments: tuple[Attachment, ...] = ()
+        self._asked = "all"
         self._shown: list[str] = []
         self._fault = ""
         self.as_of = datetime(1970, 1, 1)  # noqa: DTZ001 - the records' wall clock is naive
@@ -40,7 +45,7 @@ class Chart:
 
     async def open(self, patient: Listed) -> None:
         """Show a patient, as of the newest record."""
-        self.patient = patient
+        self.patient, self._attachments, self._asked, self._whole = patient, (), "all", None
         try:
             self._events = await self._api.events(patient.subject_id)
         except ResidencyError as error:
@@ -51,6 +56,7 @@ class Chart:
     async def move(self, to: date) -> None:
         """Ask again, as of the end of another day."""
         self.as_of = min(datetime.combine(to, time(23, 59, 59)), self._last)
+        self._whole = None
         await self._ask()
 
     @property
@@ -73,8 +79,12 @@ class Chart:
 
     async def _ask(self) -> None:
         assert self.patient is not None  # noqa: S101 - only a shown patient is asked about
+        subject_id = self.patient.subject_id
         try:
-            self._answers = await self._api.trajectory(self.patient.subject_id, self._times())
+            self._attachments = await self._api.attachments(subject_id, self.as_of)
+            used = words.MODALITIES.get(self._asked)
+            self._answers = await self._api.trajectory(subject_id, self._times(), used)
+            self._whole = self._answers[-1] if used is None else self._whole
             self._fault = ""
         except ResidencyError as error:
             self._answers, self._fault = (), error.what
@@ -93,8 +103,23 @@ class Chart:
                 self._risks(self._answers[-1])
             with ui.element("div").classes("r-card"):
                 ui.label("Timeline").classes("r-title")
-                ui.echart(charts.timeline(self._events, self.as_of)).style("height: 250px")
+                drawn = charts.timeline(self._events, self.as_of, self._attachments)
+                n_lanes = len(drawn["yAxis"]["data"])
+                ui.echart(drawn, on_point_click=self._clicked).style(f"height: {70 + 32 * n_lanes}px")
+            if self._attachments:
+                attached_card(self._attachments, self._open)
             self._labs()
+
+    async def _clicked(self, click: Any) -> None:
+        """Open the note, image or genome whose point was clicked."""
+        data = click.data if isinstance(click.data, dict) else {}
+        found = [one for one in self._attachments if [one.kind, one.number] == data.get("key")]
+        if found:
+            await self._open(found[0])
+
+    async def _open(self, item: Attachment) -> None:
+        assert self.patient is not None  # noqa: S101 - only a shown patient has something to open
+        await Opener(self._api, self.patient, self.as_of).open(item)
 
     def _strip(self) -> None:
         from nicegui import ui
@@ -124,7 +149,10 @@ class Chart:
                 )
                 ui.button("Newest", on_click=lambda: self.move(last)).props("flat no-caps dense")
             if self._answers:
-                ui.label(words.freshness(self._answers[-1])).classes("r-muted")
+                answer = self._answers[-1]
+                ui.label(f"{words.freshness(answer)} {words.used(answer)}").classes("r-muted")
+            if self._attachments:
+                self._switch()
 
         async def slid() -> None:
             await self.move(first + timedelta(days=int(slider.value)))
@@ -140,9 +168,28 @@ class Chart:
         )
         field.on("change", typed)
 
+    def _switch(self) -> None:
+        """Ask again with fewer kinds of records: how much does the answer rest on them?"""
+        from nicegui import ui
+
+        async def chosen() -> None:
+            self._asked = str(switch.value)
+            await self._ask()
+
+        with ui.element("div").classes("r-switch"):
+            ui.label("Ask from").classes("r-muted")
+            switch = ui.toggle(words.ASKED, value=self._asked, on_change=chosen)
+            switch.props(
+                "no-caps unelevated dense padding='3px 10px' toggle-color=primary color=white text-color=primary"
+            )
+
     def _risks(self, answer: Answer) -> None:
         from nicegui import ui
 
+        if self._asked != "all":
+            ui.label(f"Asked from less than is on record: {words.ASKED[self._asked].lower()}.").classes(
+                "r-note"
+            )
         everyone = [one for one in answer.abstentions if one.outcome is None]
         for one in everyone:
             ui.label(f"No figures: {self._standing.why_not.get(one.reason, one.reason)}.").classes("r-note")
@@ -182,6 +229,9 @@ class Chart:
                 band = risk.interval
                 between = f"; {words.percent(band.low)} to {words.percent(band.high)}" if band else ""
                 ui.label(f"within {words.horizon(risk.horizon_days)}{between}").classes("r-muted")
+            whole = charts.risk_of(self._whole, risk.outcome, risk.horizon_days) if self._whole else None
+            if self._asked != "all" and whole is not None:
+                ui.label(f"from all records: {words.percent(whole.probability)}").classes("r-warn")
 
     def _why_not(self, names: Sequence[str], answer: Answer) -> str:
         reasons = [one.reason for one in answer.abstentions if one.outcome in names or one.outcome is None]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from residency.contract.questions import Answer, Risk
-from residency.workspace.client import Event
+from residency.workspace.client import Attachment, Event
 
 INK: Final = "#1d2733"
 MUTED: Final = "#5d6b7a"
@@ -25,6 +25,7 @@ GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Labs, vitals", ("LOINC", "LAB", "VITAL")),
 )
 _OTHER: Final = "Other"
+LANES: Final = {"note": "Notes", "image": "Images", "genome": "Genome"}
 _COLOURS: Final = ("#6b7a90", "#8a3b12", "#4f5d95", "#7a5195", "#274c77", "#8d99a6")
 
 
@@ -65,8 +66,13 @@ def _tooltip() -> dict[str, Any]:
     }
 
 
-def timeline(events: Sequence[Event], as_of: datetime) -> dict[str, Any]:
-    """Draw a patient's events by kind over time; what came after `as_of` is grey."""
+def timeline(
+    events: Sequence[Event], as_of: datetime, attachments: Sequence[Attachment] = ()
+) -> dict[str, Any]:
+    """Draw a patient's records by kind over time.
+
+    Events that came after `as_of` are grey; notes, images and genomes that did are not there at all.
+    """
     names = [name for name, _ in GROUPS] + [_OTHER]
     rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
@@ -74,6 +80,7 @@ def timeline(events: Sequence[Event], as_of: datetime) -> dict[str, Any]:
         if group is not None and event.time is not None:
             rows[group].append(_point(event, group, as_of))
     shown = [name for name in names if name in rows]
+    lanes = _lanes(attachments, as_of)
     return {
         "animation": False,
         "grid": {"left": 96, "right": 24, "top": 12, "bottom": 28},
@@ -86,7 +93,7 @@ def timeline(events: Sequence[Event], as_of: datetime) -> dict[str, Any]:
         },
         "yAxis": {
             "type": "category",
-            "data": shown[::-1],
+            "data": [*shown, *(lane["name"] for lane in lanes)][::-1],
             "axisLabel": {**_FONT, "fontSize": 12, "color": INK},
             "axisTick": {"show": False},
             "axisLine": {"show": False},
@@ -102,8 +109,26 @@ def timeline(events: Sequence[Event], as_of: datetime) -> dict[str, Any]:
                 **({"markLine": _as_of_line(as_of)} if number == 0 else {}),
             }
             for number, name in enumerate(shown)
-        ],
+        ]
+        + lanes,
     }
+
+
+def _lanes(attachments: Sequence[Attachment], as_of: datetime) -> list[dict[str, Any]]:
+    """Give a series for each kind of attachment; a click on a point opens it."""
+    found = []
+    for kind, name in LANES.items():
+        mine = [one for one in attachments if one.kind == kind and (one.available or as_of) <= as_of]
+        points = [
+            {"value": [_iso(at), name], "name": one.title, "key": [kind, one.number]}
+            for one in mine
+            if (at := one.time or one.available) is not None
+        ]
+        if points:
+            look = {"symbol": "diamond", "symbolSize": 13, "cursor": "pointer"}
+            style = {"color": ACCENT, "borderColor": "#ffffff", "borderWidth": 1}
+            found.append({"type": "scatter", "name": name, **look, "itemStyle": style, "data": points})
+    return found
 
 
 def _point(event: Event, group: str, as_of: datetime) -> dict[str, Any]:

@@ -12,6 +12,20 @@ NOTICE: Final = (
     "Not a cleared medical device. Figures are estimated risks of being diagnosed; a low figure rules "
     "nothing out. The clinician decides."
 )
+KINDS: Final = {"codes": "coded records", "notes": "notes", "images": "images", "variants": "genome"}
+ASKED: Final = {
+    "all": "All records",
+    "no_notes": "Without notes",
+    "no_images_or_genome": "Without images and genome",
+    "codes": "Coded records only",
+}
+MODALITIES: Final = {
+    "no_notes": ("codes", "images", "variants"),
+    "no_images_or_genome": ("codes", "notes"),
+    "codes": ("codes",),
+}
+_METABOLISERS: Final = ("CYP2C9", "CYP2C19", "CYP2D6", "CYP3A5", "CYP2B6", "DPYD", "TPMT", "NUDT15", "UGT1A1")
+_OF_GENE: Final = {**dict.fromkeys(_METABOLISERS, "metaboliser"), "SLCO1B1": "function"}
 STATES: Final = {
     "validated": "examined on past patients",
     "silent": "runs beside care, unseen",
@@ -78,6 +92,36 @@ def freshness(answer: Answer) -> str:
     days = answer.freshness.age_days
     old = "less than a day" if days < 1 else f"{days:.0f} day{'s' if round(days) != 1 else ''}"
     return f"Rests on records up to {day(answer.freshness.latest)}, {old} before the date asked about."
+
+
+def used(answer: Answer) -> str:
+    """Say which kinds of records an answer rests on."""
+    return f"Used: {', '.join(KINDS[kind] for kind in answer.modalities)}."
+
+
+def genotype(written: str | None) -> str:
+    """Say a genotype as VCF writes it.
+
+    Example:
+        >>> genotype("0/1"), genotype("1|1"), genotype(None)
+        ('0/1, one copy', '1|1, two copies', '–')
+    """
+    if not written:
+        return "–"
+    copies = sum(part not in ("0", ".", "") for part in written.replace("|", "/").split("/"))
+    return f"{written}, {('no copy', 'one copy', 'two copies')[min(copies, 2)]}"
+
+
+def phenotype(gene: str | None, said: str | None) -> str:
+    """Say a gene's phenotype.
+
+    Example:
+        >>> phenotype("CYP2C19", "poor"), phenotype("SLCO1B1", "decreased"), phenotype("APOE", None)
+        ('poor metaboliser', 'decreased function', '')
+    """
+    if not said:
+        return ""
+    return f"{said} {_OF_GENE[gene]}" if gene in _OF_GENE and " " not in said else said
 
 
 def name(outcome: str) -> str:
