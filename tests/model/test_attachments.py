@@ -23,6 +23,7 @@ from residency.model.attachments import (
 )
 from residency.model.batches import Collator, plan
 from residency.model.fitting import setup
+from residency.model.inputs import Windows, whole
 from residency.model.marginals import marginals
 from residency.model.opened import CALIBRATION_FILE, CURVE_FILE, SETTINGS_FILE, WEIGHTS_FILE
 from residency.timeline import Timelines, take, until
@@ -72,6 +73,40 @@ def test_every_prefix_of_a_patient_with_attachments_is_the_state_after_a_cut(
         np.testing.assert_allclose(
             alone[-1], z[moment - seen.moment_offset[patient] + offset[patient]], atol=1e-5
         )
+
+
+def test_what_lies_beyond_the_context_still_stands_on_record(with_genomes: Model, people: Timelines) -> None:
+    packed = without_kinds(people.shards[0], with_genomes.kinds)
+    length = np.diff(packed.moment_offset)
+    longest = take(packed, np.array([int(np.argmax(length))]))
+    assert longest.n_moments > with_genomes.spec.context
+    early = np.zeros(longest.n_moments, np.int64)
+    early[1] = 1  # a genome known at the first dated moment
+    genome = int(people.attachments(0).rows.filter(kind=2)["ref"][0])
+    told = longest.with_arrays(
+        attachment_offset=np.concatenate([[0], np.cumsum(early)]),
+        attachment_kind=np.array([2], np.int8),
+        attachment_ref=np.array([genome]),
+    )
+    with_it = with_genomes.encode(told, encoded=with_genomes.attaching.encoded(people.attachments(0), told))
+    without_it = with_genomes.encode(told, encoded={})
+    assert float((with_it.z[-1] - without_it.z[-1]).abs().max()) > 1e-2
+
+
+def test_a_window_knows_the_attachments_from_before_it(with_genomes: Model, people: Timelines) -> None:
+    packed = without_kinds(take(people.shards[0], np.arange(30)), with_genomes.kinds)
+    encoded = with_genomes.attaching.encoded(people.attachments(0), packed)
+    patient = int(np.argmax(np.diff(packed.moment_offset)))
+    all_of_it = whole(packed, np.array([patient]))
+    late = Windows(all_of_it.patient, all_of_it.low + 5, all_of_it.high)
+    seen = []
+    for windows in (all_of_it, late):
+        rows, inputs = with_genomes.reader.read(packed, windows, encoded=encoded)
+        reads = with_genomes.network.encoder.modalities["variants"]
+        standing = reads.standing(inputs.attached["variants"]).numpy()
+        seen.append(dict(zip(rows.moment.tolist(), standing, strict=True)))
+    for moment, standing in seen[1].items():
+        np.testing.assert_allclose(standing, seen[0][moment], atol=1e-5)
 
 
 def test_what_a_genome_tells_is_learned_and_a_patient_without_one_is_answered(

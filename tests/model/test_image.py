@@ -38,7 +38,7 @@ def image(pixels: np.ndarray, spacing=NO_MM, window=NO_WINDOW) -> Image:
 @pytest.fixture(scope="module", autouse=True)
 def few_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_learning, "LEAST_STEPS", 50)
+        patch.setattr(image_learning, "LEAST_STEPS", 40)
         yield
 
 
@@ -124,7 +124,7 @@ def test_the_weights_are_part_of_the_digest(encoder: ImageEncoder, learned: Path
 
 
 def test_learning_is_long_enough_and_no_longer() -> None:
-    assert [steps_for(n) for n in (10, 5_000, 1_000_000)] == [50, 469, 1500]
+    assert [steps_for(n) for n in (10, 5_000, 1_000_000)] == [40, 469, 1500]
 
 
 def test_training_learns_to_look_first_and_keeps_the_weights_in_the_models_folder(

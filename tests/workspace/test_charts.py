@@ -8,8 +8,8 @@ import pytest
 
 from residency.contract.questions import Answer, Freshness, Interval, Outcome, Risk
 from residency.workspace import charts
-from residency.workspace.chart import by_outcome
-from residency.workspace.client import Allowed, Event, Examined
+from residency.workspace.client import Allowed, Attachment, Event, Examined
+from residency.workspace.risks import by_outcome
 
 AT = datetime(2024, 3, 1)  # noqa: DTZ001 - wall clock
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -69,6 +69,28 @@ def test_what_was_not_yet_available_is_grey() -> None:
     ]
 
 
+def attachment(
+    kind: str, number: int, days: float, late_days: float = 0.0, title: str = "Note"
+) -> Attachment:
+    time = AT + timedelta(days=days)
+    known = time + timedelta(days=late_days)
+    return Attachment(kind=kind, number=number, time=time, available=known, title=title, source=None)  # type: ignore[arg-type]
+
+
+def test_notes_images_and_genome_have_lanes_and_none_that_came_later() -> None:
+    attachments = [
+        attachment("note", 0, -9),
+        attachment("note", 1, -1, late_days=5, title="LATER"),
+        attachment("image", 0, -2),
+        attachment("genome", 0, 3, title="LATER"),
+    ]
+    options = charts.timeline([event("LOINC/1", -1)], AT, attachments)
+    keys = {series["name"]: [point.get("key") for point in series["data"]] for series in options["series"]}
+    assert keys == {"Labs, vitals": [None], "Notes": [["note", 0]], "Images": [["image", 0]]}
+    assert options["yAxis"]["data"] == ["Images", "Notes", "Labs, vitals"]
+    assert "LATER" not in json.dumps(options)
+
+
 def test_values_are_parted_by_when_they_were_available() -> None:
     events = [event("LOINC/1", day, late_days=5, value=100.0 + day) for day in (-30, -2, 4)]
     before, after = charts.values(events, AT)["series"]
@@ -104,7 +126,7 @@ def test_no_chart_has_green_in_it() -> None:
         for code in ("LOINC/1", "ICD10CM/E11", "RXNORM/1", "CPT/1", "VISIT/AMB", "LOCAL/1")
     ]
     drawn = [
-        charts.timeline(events, AT),
+        charts.timeline(events, AT, [attachment(kind, 0, -1) for kind in charts.LANES]),
         charts.values(events, AT),
         charts.horizons([answer(0, 0.001).risks[0]]),
         charts.trajectory([answer(0, 0.001)], "death", 365.25, AT),

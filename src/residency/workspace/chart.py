@@ -1,16 +1,16 @@
 """In: one patient, asked about at a date. Out: the patient's risks, timeline and values."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from residency.contract.errors import ResidencyError
-from residency.contract.questions import Answer, Risk
+from residency.contract.questions import Answer
 from residency.workspace import charts, words
 from residency.workspace.attached import attached_card
-from residency.workspace.client import Allowed, Api, Attachment, Event, Listed, Standing
+from residency.workspace.client import Api, Attachment, Event, Listed, Standing
 from residency.workspace.opened import Opener
+from residency.workspace.risks import RiskCards
 
 _N_TIMES: Final = 12
 _N_LABS: Final = 6
@@ -28,14 +28,16 @@ class Chart:
         self._api, self._standing = api, standing
         self.patient: Listed | None = None
         self._events: tuple[Event, ...] = ()
-        self._answers: tuple[Answer, ...] = ()
         self._whole: Answer | None = None
         self._attachments: tuple[Attachment, ...] = ()
         self._asked = "all"
         self._shown: list[str] = []
         self._fault = ""
         self.as_of = datetime(1970, 1, 1)  # noqa: DTZ001 - the records' wall clock is naive
+        self._turn = 0  # rises with all that is begun: what comes back late is of another page
         self._main: Any = None
+        self._figures: Any = None
+        self._resting: Any = None
 
     def build(self) -> None:
         """Make room on the page."""
@@ -44,20 +46,32 @@ class Chart:
         self._main = ui.element("div").classes("r-main")
 
     async def open(self, patient: Listed) -> None:
-        """Show a patient, as of the newest record."""
-        self.patient, self._attachments, self._asked, self._whole = patient, (), "all", None
-        try:
-            self._events = await self._api.events(patient.subject_id)
-        except ResidencyError as error:
-            self._events, self._fault = (), error.what
+        """Show a patient, as of the newest record. Nothing of the patient before stays on the page."""
+        self._turn += 1
+        turn = self._turn
+        self.patient, self._events, self._asked, self._fault = patient, (), "all", ""
         self.as_of = patient.latest or self.as_of
-        await self._ask()
+        self._clear()
+        try:
+            events = await self._api.events(patient.subject_id)
+        except ResidencyError as error:
+            events, self._fault = (), error.what
+        if turn == self._turn:
+            self._events = events
+            await self._show()
+
+    def _clear(self) -> None:
+        from nicegui import ui
+
+        self._main.clear()
+        with self._main:
+            self._strip()
+            ui.label("Opening the records …").classes("r-muted")
 
     async def move(self, to: date) -> None:
         """Ask again, as of the end of another day."""
         self.as_of = min(datetime.combine(to, time(23, 59, 59)), self._last)
-        self._whole = None
-        await self._ask()
+        await self._show()
 
     @property
     def _first(self) -> datetime:
@@ -77,18 +91,56 @@ class Chart:
             return [self.as_of]
         return [begin + n * step for n in range(1, _N_TIMES - 1)] + [self.as_of]
 
-    async def _ask(self) -> None:
+    async def _show(self) -> None:
+        """Draw what is on record, and then ask about it, which takes longer."""
         assert self.patient is not None  # noqa: S101 - only a shown patient is asked about
-        subject_id = self.patient.subject_id
+        self._turn += 1
+        turn = self._turn
+        self._attachments, self._whole = (), None
         try:
-            self._attachments = await self._api.attachments(subject_id, self.as_of)
-            used = words.MODALITIES.get(self._asked)
-            self._answers = await self._api.trajectory(subject_id, self._times(), used)
-            self._whole = self._answers[-1] if used is None else self._whole
-            self._fault = ""
+            found = await self._api.attachments(self.patient.subject_id, self.as_of)
         except ResidencyError as error:
-            self._answers, self._fault = (), error.what
-        self._draw()
+            found, self._fault = (), error.what
+        if turn == self._turn:
+            self._attachments = found
+            self._draw()
+            await self._ask()
+
+    async def _ask(self) -> None:
+        """Ask, and draw the answer, unless the page has gone on to something else meanwhile."""
+        assert self.patient is not None  # noqa: S101 - only a shown patient is asked about
+        self._turn += 1
+        turn, subject_id, asked = self._turn, self.patient.subject_id, self._asked
+        fault = ""
+        answers: tuple[Answer, ...] = ()
+        self._say("Asking the model …", "r-muted")
+        try:
+            answers = await self._api.trajectory(subject_id, self._times(), words.MODALITIES.get(asked))
+        except ResidencyError as error:
+            fault = error.what
+        if turn != self._turn:
+            return
+        if fault or any(answer.subject != subject_id for answer in answers):
+            self._say(f"No answer: {fault or 'it was about another patient'}.", "r-note")
+            return
+        self._whole = answers[-1] if asked == "all" else self._whole
+        self._answered(RiskCards(self._standing, answers, asked, self._whole))
+
+    def _answered(self, cards: RiskCards) -> None:
+        last = cards.answers[-1]
+        self._resting.set_text(f"{words.freshness(last)} {words.used(last)}")
+        self._figures.clear()
+        with self._figures:
+            cards.draw()
+
+    def _say(self, text: str, look: str) -> None:
+        """Put a line where the figures go, in their place."""
+        from nicegui import ui
+
+        self._resting.set_text("")
+        self._figures.clear()
+        with self._figures:
+            ui.label(text).classes(look)
 
     def _draw(self) -> None:
         from nicegui import ui
@@ -97,10 +149,9 @@ class Chart:
         with self._main:
             self._strip()
             self._time_bar()
+            self._figures = ui.element("div").classes("r-main")
             if self._fault:
-                ui.label(f"No answer: {self._fault}.").classes("r-note")
-            elif self._answers:
-                self._risks(self._answers[-1])
+                ui.label(f"Not all records can be shown: {self._fault}.").classes("r-note")
             with ui.element("div").classes("r-card"):
                 ui.label("Timeline").classes("r-title")
                 drawn = charts.timeline(self._events, self.as_of, self._attachments)
@@ -148,9 +199,7 @@ class Chart:
                     f'type=date dense outlined min="{first}" max="{last}"'
                 )
                 ui.button("Newest", on_click=lambda: self.move(last)).props("flat no-caps dense")
-            if self._answers:
-                answer = self._answers[-1]
-                ui.label(f"{words.freshness(answer)} {words.used(answer)}").classes("r-muted")
+            self._resting = ui.label().classes("r-muted")
             if self._attachments:
                 self._switch()
 
@@ -180,70 +229,9 @@ class Chart:
             ui.label("Ask from").classes("r-muted")
             switch = ui.toggle(words.ASKED, value=self._asked, on_change=chosen)
             switch.props(
-                "no-caps unelevated dense padding='3px 10px' toggle-color=primary color=white text-color=primary"
+                "no-caps unelevated dense padding='3px 10px' toggle-color=primary"
+                " color=white text-color=primary"
             )
-
-    def _risks(self, answer: Answer) -> None:
-        from nicegui import ui
-
-        if self._asked != "all":
-            ui.label(f"Asked from less than is on record: {words.ASKED[self._asked].lower()}.").classes(
-                "r-note"
-            )
-        everyone = [one for one in answer.abstentions if one.outcome is None]
-        for one in everyone:
-            ui.label(f"No figures: {self._standing.why_not.get(one.reason, one.reason)}.").classes("r-note")
-        with ui.element("div").classes("r-grid"):
-            for items in by_outcome(self._standing.allow_list.allowed):
-                self._risk_card(items, answer)
-
-    def _risk_card(self, items: Sequence[Allowed], answer: Answer) -> None:
-        from nicegui import ui
-
-        names = [item.examined.outcome.name for item in items]
-        risks = sorted((r for r in answer.risks if r.outcome in names), key=lambda r: r.horizon_days)
-        with ui.element("div").classes("r-card r-risk" if risks else "r-card r-risk r-none"):
-            ui.label(words.name(names[0])).classes("r-what")
-            if not risks:
-                ui.label(self._why_not(names, answer)).classes("r-muted q-mt-sm")
-                return
-            self._figures(risks)
-            options = (
-                charts.horizons(risks)
-                if len(risks) > 1
-                else charts.trajectory(self._answers, risks[0].outcome, risks[0].horizon_days, self.as_of)
-            )
-            ui.echart(options).style("height: 140px")
-            ui.label("by horizon, 90% band" if len(risks) > 1 else "how it moved, 90% band").classes(
-                "r-muted"
-            )
-            for warning in self._warnings(names, answer):
-                ui.label(warning).classes("r-warn")
-
-    def _figures(self, risks: Sequence[Risk]) -> None:
-        from nicegui import ui
-
-        for risk in risks:
-            with ui.row().classes("items-baseline gap-2"):
-                ui.label(words.percent(risk.probability)).classes("r-figure")
-                band = risk.interval
-                between = f"; {words.percent(band.low)} to {words.percent(band.high)}" if band else ""
-                ui.label(f"within {words.horizon(risk.horizon_days)}{between}").classes("r-muted")
-            whole = charts.risk_of(self._whole, risk.outcome, risk.horizon_days) if self._whole else None
-            if self._asked != "all" and whole is not None:
-                ui.label(f"from all records: {words.percent(whole.probability)}").classes("r-warn")
-
-    def _why_not(self, names: Sequence[str], answer: Answer) -> str:
-        reasons = [one.reason for one in answer.abstentions if one.outcome in names or one.outcome is None]
-        said = [self._standing.why_not.get(reason, reason) for reason in dict.fromkeys(reasons)]
-        return f"No figure: {'; '.join(said)}." if said else "No figure."
-
-    def _warnings(self, names: Sequence[str], answer: Answer) -> list[str]:
-        """Say what to know beside a figure that is given."""
-        prefixes = tuple(f"{name}: " for name in names)
-        said = [one.text for one in answer.statements if one.tag == "warning"]
-        found = [text for text in said if text.startswith(prefixes)]
-        return [text.partition(": ")[2].capitalize() for text in found]
 
     def _labs(self) -> None:
         from nicegui import ui
@@ -275,15 +263,6 @@ class Chart:
         with ui.element("div"):
             ui.label(f"{events[0].description or events[0].code}{unit}").classes("r-muted")
             ui.echart(charts.values(events, self.as_of)).style("height: 130px")
-
-
-def by_outcome(allowed: Sequence[Allowed]) -> list[list[Allowed]]:
-    """Put tasks that ask for the same outcome at several horizons together."""
-    found: defaultdict[tuple[object, ...], list[Allowed]] = defaultdict(list)
-    for item in allowed:
-        outcome = item.examined.outcome
-        found[outcome.codes, outcome.label, outcome.above, outcome.below].append(item)
-    return [sorted(items, key=lambda item: item.examined.horizons_days) for items in found.values()]
 
 
 def _date(text: str | None) -> date | None:
