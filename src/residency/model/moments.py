@@ -90,7 +90,8 @@ class Attachment(nn.Module):
         kept = self.kept(attached.vector)
         total = kept.new_zeros(n_groups, kept.shape[1]).index_add(0, attached.group, kept)
         count = torch.bincount(attached.group, minlength=n_groups)
-        return total / count[:, None]
+        each: Tensor = total / count[:, None]
+        return each
 
 
 class MomentEncoder(nn.Module):
