@@ -131,7 +131,9 @@ VARIANTS: Final = pa.schema(
 IDENTIFIERS: Final = pa.schema(
     [
         pa.field("subject_id", pa.int64(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),  # name, address, telephone, email, number, date_of_birth
+        pa.field(
+            "kind", pa.string(), nullable=False
+        ),  # name, address, telephone, email, number, date_of_birth
         pa.field("value", pa.string(), nullable=False),
     ]
 )
