@@ -2,9 +2,10 @@
 
     python bench/burned_in.py [N_IMAGES] [--ocr]
 
-Draws a name, a birth date and a number into each image, in several fonts, sizes, greys and places, and counts the strings
-of which 98% of the ink is covered; then what is flagged in the same images as they came (an X-ray may bear its own
-markers, so that is a bound, not an error rate). Reads ../shared/data; `--ocr` adds a text recogniser.
+Draws a name, a birth date and a number into each image, in several fonts, sizes, greys and places, and counts
+the strings of which 98% of the ink is covered; then what is flagged in the same images as they came (an X-ray
+may bear its own markers, so that is a bound, not an error rate). Reads ../shared/data; `--ocr` adds a
+text recogniser.
 """
 
 import io
@@ -76,11 +77,10 @@ def main() -> None:
                 drawn, found = drawn + 1, found + done
                 visible, seen = visible + apart, seen + (done and apart)
         name = "detector and recogniser" if use_ocr else "detector"
+        print(f"{name}: {found} of {drawn} strings covered; {seen} of {visible} that stand out")
         print(
-            f"{name}: {found} of {drawn} strings covered; {seen} of {visible} that stand out from their ground"
-        )
-        print(
-            f"  {flagged} of {n} untouched images flagged, {lost / n:.2%} of their pixels covered; {seconds / n:.2f} s an image"
+            f"  {flagged} of {n} untouched images flagged, {lost / n:.2%} of their pixels;"
+            f" {seconds / n:.2f} s an image"
         )
 
 

@@ -22,7 +22,13 @@ def gaps(events: pl.DataFrame) -> pl.DataFrame:
         events: columns `subject_id`, `time`, `code`. A birth is no visit.
     """
     day = pl.col("time").dt.date().alias("day")
-    days = events.filter(pl.col("code") != BIRTH).select("subject_id", day).drop_nulls().unique().sort("subject_id", "day")
+    days = (
+        events.filter(pl.col("code") != BIRTH)
+        .select("subject_id", day)
+        .drop_nulls()
+        .unique()
+        .sort("subject_id", "day")
+    )
     gap = pl.col("day").diff().over("subject_id").dt.total_days().cast(pl.Int32)
     return (
         days.select("subject_id", gap=gap)
