@@ -7,7 +7,7 @@
     … --misses                                              # print what was missed (invented data only!)
 
 A marked span counts as found where every word of it that names somebody is covered; beside it stands the
-share of spans of which every word is, titles, states and words such as "clinic" too. Precision: of the letters
+share of spans of which every word is, titles, states, words such as "clinic" too. Precision: of the letters
 and digits that are covered, the share that is marked.
 """
 
