@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def _marked(bundle: dict[str, Any]) -> dict[str, Any]:
         "telecom": [{"system": "phone", "value": "555-0199"}],
         "birthDate": "1941-11-23",
     }
+    text = "Zebedee Quillfeather, CANARY-77-1234, born 1941-11-23, called from 555-0199."
+    marked["entry"].append({"resource": {
+        "resourceType": "DocumentReference", "id": "n9", "status": "current", "date": "2021-01-01T00:00:00",
+        "content": [{"attachment": {"contentType": "text/plain", "data": b64encode(text.encode()).decode()}}],
+    }})  # fmt: skip
     for entry in marked["entry"][1:]:
         entry["resource"]["subject"] = {
             "reference": "Patient/CANARY-77-1234",
@@ -40,6 +46,9 @@ def _bodies(world: Any) -> list[bytes | dict[str, Any]]:
     return [
         {"fhir": whole, "as_of": AS_OF},
         {"fhir": broken, "as_of": AS_OF},
+        {"fhir": whole, "as_of": AS_OF, "notes": [{"text": "Zebedee Quillfeather", "time": "Zebedee"}]},
+        {"fhir": whole, "as_of": AS_OF, "notes": [{"text": "Zebedee Quillfeather", "kind": "Zebedee"}]},
+        {"fhir": whole, "as_of": AS_OF, "variants": [{"name": "Zebedee", "gene": "Quillfeather"}]},
         {"fhir": wrong_type, "as_of": AS_OF},
         {"fhir": whole, "as_of": "Zebedee"},
         {"fhir": whole, "question": {"kind": "forecast", "outcomes": [{"name": "Zebedee", "codes": "x"}]}},
@@ -75,6 +84,8 @@ def test_what_identifies_a_patient_is_found_nowhere_afterwards(
             assert answer.status_code in (200, 422)
             assert not any(canary in answer.text for canary in CANARIES)
     client.get("/residency/v1/patients/CANARY-77-1234/events")
+    client.get("/residency/v1/patients/CANARY-77-1234/attachments?as_of=Zebedee")
+    client.get("/residency/v1/patients/CANARY-77-1234/notes/Zebedee")
     client.get("/residency/v1/Zebedee?name=Quillfeather")
     printed = "".join(capfd.readouterr())
     assert not any(canary in caplog.text + printed for canary in CANARIES)

@@ -163,9 +163,7 @@ def _listed(kind: Kind, rows: pl.DataFrame, descriptions: Mapping[str, str]) -> 
         )
 
 
-def _title(
-    kind: Kind, first: Mapping[str, str | None], rows: pl.DataFrame, descriptions: Mapping[str, str]
-) -> str:
+def _title(kind: Kind, first: Mapping[str, Any], rows: pl.DataFrame, descriptions: Mapping[str, str]) -> str:
     if kind == "note":
         code = first["kind"] or ""
         return descriptions.get(code) or _NOTES.get(code) or code or "Note"
@@ -176,7 +174,7 @@ def _title(
     return "Genome: " + ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in parts if n)
 
 
-def image_title(row: Mapping[str, str | None]) -> str:
+def image_title(row: Mapping[str, Any]) -> str:
     """Say what an image is.
 
     Example:

@@ -23,8 +23,8 @@ from residency.release.allow_list import Allowed
 from residency.serving.documents import Documents
 from residency.serving.populations import Populations, doubts_of
 from residency.serving.questions import allowed_of
-from residency.serving.veil import Veil, Veiled
-from residency.timeline import Attachments, Packing, packing_of
+from residency.serving.veil import Veil
+from residency.timeline import Attachments, packing_of
 
 NOT_USED: Final = "not_used"
 _MODALITIES: Final[tuple[Modality, ...]] = ("codes", "notes", "images", "variants")
@@ -97,7 +97,8 @@ class Bedside:
         veiled = self.veil.over(patient.events, patient.documents)
         if not veiled.events.num_rows:
             raise InputError("no event is left once the release's de-identification has been applied")
-        packing = self._packing(veiled)
+        attachments = _attachments(veiled.documents)
+        packing = packing_of(veiled.events, self.release.model.vocabulary, attachments=attachments)
         packed = packing.packed
         as_of = np.array([_microseconds(time + veiled.shift) for time in times], dtype=np.int64)
         index = Index(np.zeros(len(times), dtype=np.int64), as_of)
@@ -111,7 +112,8 @@ class Bedside:
             allowed=allowed_of(items),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
-        said = _unused({**patient.left_out, **veiled.left_out, **packing.counts, **packing.dropped})
+        left_out = {**patient.left_out, **veiled.left_out}
+        said = _unused({**left_out, **packing.counts, **packing.dropped, **attachments.dropped})
         return tuple(
             self.populations.judged(
                 self._merged(answers, row, patient, veiled.shift, said),
@@ -123,17 +125,6 @@ class Bedside:
             )
             for row in range(len(times))
         )
-
-    def _packing(self, veiled: Veiled) -> Packing:
-        """Pack what the model may see, by the code that packed its training data."""
-        documents = veiled.documents
-        attachments = Attachments.of(
-            notes=documents.notes,
-            images=documents.images,
-            variants=documents.variants,
-            pixels=documents.pixels,
-        )
-        return packing_of(veiled.events, self.release.model.vocabulary, attachments=attachments)
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:
         """Name the examined slices that the patient is in, at each time."""
@@ -157,6 +148,15 @@ class Bedside:
             statements=said,
             abstentions=tuple(one for part in parts for one in part.abstentions),
         )
+
+
+def _attachments(documents: Documents) -> Attachments:
+    return Attachments.of(
+        notes=documents.notes,
+        images=documents.images,
+        variants=documents.variants,
+        pixels=documents.pixels,
+    )
 
 
 def _unused(counts: Mapping[str, int]) -> tuple[Statement, ...]:

@@ -141,11 +141,16 @@ def _rows(body: bytes, kind: type[Row], name: str) -> list[Row]:
     try:
         rows: list[Row] = msgspec.json.decode(body, type=list[kind])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at ")[2].strip("`").removeprefix("$")
         raise InputError(
-            "a row lacks a key, or one is of the wrong type", where=f"{_CONTEXT}.{name}{where}"
+            "a row lacks a key, or one is of the wrong type", where=f"{_CONTEXT}.{name}{place_in(error)}"
         ) from None
     return rows
+
+
+def place_in(error: msgspec.ValidationError) -> str:
+    """Say where in a list of rows something is wrong: `[3].text`; empty where it is the list itself."""
+    _, at, place = str(error).rpartition(" - at `$")
+    return place.rstrip("`") if at else ""
 
 
 def _array(row: ImageRow, number: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from residency.contract.schema import EVENTS, IDENTIFIERS, NOTES, VARIANTS, chec
 from residency.records.documents import Document
 from residency.records.fhir import FhirSource
 from residency.records.units import Signal, readings
-from residency.serving.documents import Documents
+from residency.serving.documents import Documents, place_in
 
 _NAME: Final = "request"
 _POINTER: Final = "@"
@@ -130,9 +130,8 @@ def events_of_meds(body: bytes, units: Mapping[str, str]) -> Identified:
     try:
         rows = msgspec.json.decode(body, type=list[MedsRow])
     except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at ")[2].strip("`").removeprefix("$")
         raise InputError(
-            "a MEDS row lacks a key, or one is of the wrong type", where=f"meds{where}"
+            "a MEDS row lacks a key, or one is of the wrong type", where=f"meds{place_in(error)}"
         ) from None
     if not rows:
         raise InputError("no MEDS rows", where="patient_context.meds")
