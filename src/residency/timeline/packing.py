@@ -133,7 +133,8 @@ def packing_of(
     )
     birth = _births(columns, read["is_birth"].to_numpy(), len(subject))
     columns, n_before = _after_birth(columns, birth)
-    attachments, dropped = _fitting(attachments or Attachments.of(), subject, birth)
+    given = Attachments.of() if attachments is None else attachments
+    attachments, dropped = _fitting(given, subject, birth)
     packed = _pack(subject, columns, _attached(attachments, subject, birth), birth)
     packed = packed.with_arrays(
         **(pack_observation(_frame_of(observation), subject) if observation is not None else {}),
