@@ -196,7 +196,7 @@ class Chart:
                     min=0, max=max((last - first).days, 1), value=(self.as_of.date() - first).days
                 )
                 field = ui.input(value=self.as_of.date().isoformat()).props(
-                    f'type=date dense outlined min="{first}" max="{last}"'
+                    f'type=date dense outlined debounce=600 min="{first}" max="{last}"'
                 )
                 ui.button("Newest", on_click=lambda: self.move(last)).props("flat no-caps dense")
             self._resting = ui.label().classes("r-muted")
@@ -208,14 +208,20 @@ class Chart:
 
         async def typed() -> None:
             chosen = _date(field.value)
-            if chosen is not None and chosen != self.as_of.date():
-                await self.move(max(first, min(chosen, last)))
+            if chosen is not None and first <= chosen <= last and chosen != self.as_of.date():
+                await self.move(chosen)
+
+        def left() -> None:  # what stands there is the date asked about, or will be
+            chosen = _date(field.value)
+            if chosen is None or not first <= chosen <= last:
+                field.set_value(self.as_of.date().isoformat())
 
         slider.on("change", slid)
         slider.on_value_change(
             lambda: field.set_value((first + timedelta(days=int(slider.value))).isoformat())
         )
-        field.on("change", typed)
+        field.on("update:value", typed)  # by hand; setting its value, as the slider does, is none
+        field.on("blur", left)
 
     def _switch(self) -> None:
         """Ask again with fewer kinds of records: how much does the answer rest on them?"""
