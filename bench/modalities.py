@@ -4,7 +4,8 @@ Three ways to use codes, notes, images and genomes, on the same patients and ind
 
 - `codes`: the network on codes alone.
 - `late fusion`: that network, and for each other kind a logistic regression on the frozen encoder's vectors
-  (train patients), put together by a logistic regression on tuning patients that is told what is missing.
+  (train patients), put together by a logistic regression on tuning patients that is told what is missing; where
+  these are few it leans on adding the parts' log-odds up.
 - `one sequence`: the network over everything.
 
 Each is asked with each kind missing for a share of patients, at random or not (who has few events lacks it),
@@ -24,6 +25,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from residency.contract.identifiers import subject_id_of
@@ -44,6 +47,7 @@ from residency.validation.truth import RISK_FILE, best_possible
 
 ROOT = Path(__file__).parents[1]
 SHARES = (0.0, 0.3, 0.6)
+PULL = 10.0  # as that many rows
 WAYS = ("codes", "late fusion", "one sequence")
 Gone = dict[int, np.ndarray]  # of each shard: [patient, kind]
 
@@ -129,7 +133,7 @@ class Fusion:
     """Frozen parts, and the regression that puts them together."""
 
     parts: dict[str, LogisticRegression]
-    top: LogisticRegression
+    top: np.ndarray  # an intercept, then a weight a column of `said`
 
     @classmethod
     def fit(cls, bench: Bench, cohort: Cohort, codes: np.ndarray) -> "Fusion | None":
@@ -144,9 +148,8 @@ class Fusion:
             if min(cohort.label[rows].sum(), (~cohort.label[rows]).sum()) >= 20:
                 part = LogisticRegression(C=1e-3, max_iter=500)
                 parts[kind] = part.fit(features[rows], cohort.label[rows], cohort.weight[rows])
-        fused = cls(parts, LogisticRegression(C=1.0, max_iter=500))
-        fused.top.fit(fused.said(codes, known)[tuned], cohort.label[tuned], cohort.weight[tuned])
-        return fused
+        said = cls(parts, np.zeros(0)).said(codes, known)[tuned]
+        return cls(parts, top_of(said, cohort.label[tuned], cohort.weight[tuned]))
 
     def said(self, codes: np.ndarray, known: dict[str, np.ndarray]) -> np.ndarray:
         """Give what the top looks at: log-odds of each part, 0 and an indicator where it is missing."""
@@ -163,8 +166,22 @@ class Fusion:
     def risk(self, bench: Bench, cohort: Cohort, codes: np.ndarray, gone: Gone) -> np.ndarray:
         """Give the risk that all parts together see."""
         known = {kind: bench.known(cohort, gone, kind) for kind in self.parts}
-        risk: np.ndarray = self.top.predict_proba(self.said(codes, known))[:, 1]
+        risk: np.ndarray = expit(self.top[0] + self.said(codes, known) @ self.top[1:])
         return risk
+
+
+def top_of(said: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Fit a logistic regression whose weights are drawn to 1 for log-odds and to 0 for indicators."""
+    start = np.array([0.0, 1.0, *[1.0, 0.0] * ((said.shape[1] - 1) // 2)])
+    weight = weight / weight.mean()
+
+    def loss(top: np.ndarray) -> float:
+        odds = top[0] + said @ top[1:]
+        fit = weight * (np.logaddexp(0.0, odds) - label * odds)
+        return float(fit.sum() + PULL * ((top[1:] - start[1:]) ** 2).sum())
+
+    top: np.ndarray = minimize(loss, start).x
+    return top
 
 
 def figure(cohort: Cohort, score: np.ndarray, course: Course) -> Figure:
