@@ -1,6 +1,7 @@
 """In: a command line. Out: the verb's command run; a foreseen error is shown without a traceback."""
 
 import errno
+import os
 import sys
 
 import typer
@@ -36,6 +37,8 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line."""
+    # threads that wait for each other sleep: on a machine that does other work, spinning is many times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except ResidencyError as error:
