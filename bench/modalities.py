@@ -4,8 +4,8 @@ Three ways to use codes, notes, images and genomes, on the same patients and ind
 
 - `codes`: the network on codes alone.
 - `late fusion`: that network, and for each other kind a logistic regression on the frozen encoder's vectors
-  (train patients), put together by a logistic regression on tuning patients that is told what is missing; where
-  these are few it leans on adding the parts' log-odds up.
+  (train patients), put together by a logistic regression on tuning patients that is told what is missing;
+  where these are few it leans on adding the parts' log-odds up.
 - `one sequence`: the network over everything.
 
 Each is asked with each kind missing for a share of patients, at random or not (who has few events lacks it),
