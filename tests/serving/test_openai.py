@@ -122,6 +122,11 @@ def test_the_official_client_chats_streams_and_lists(url: str, context: dict[str
         assert "Risk of" in (whole.choices[0].message.content or "")
         assert whole.model_extra is not None
         assert whole.model_extra["residency"]["answer"]["release"]
+        assert whole.model_extra["residency"]["answer"]["modalities"] == ["codes", "notes"]
+        bare = {"patient_context": {**context, "modalities": ["codes"]}}
+        coded = client.chat.completions.create(model="residency", messages=messages, extra_body=bare)
+        assert coded.model_extra is not None
+        assert coded.model_extra["residency"]["answer"]["modalities"] == ["codes"]
         stream = client.chat.completions.create(
             model="residency", messages=messages, extra_body=extra, stream=True
         )

@@ -60,6 +60,8 @@ def create_app(
     audit = Audit(audit_url)
     audit.remember(release.digest, tuple(entry.digest for entry in release.standing.entries))
     opened = Panel.open(panel) if panel is not None else None
+    if opened is not None:
+        _ = opened.patients  # listed once, before anybody waits for it
     service = Service(
         release=release,
         grants=load_grants(grants),
