@@ -267,7 +267,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running() -> Iterator[Callable[[FastAPI, int], str]]:
     """Starts a real server on this machine, and stops it in the end."""
     servers: list[tuple[uvicorn.Server, threading.Thread]] = []
