@@ -31,7 +31,7 @@ DECAY: Final = 0.05
 DECAY_NEAR: Final = 0.1  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
-WEIGHTS: Final = {"label": 1.0, "hazard": 0.5, "next": 0.25}
+WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     }
     if len(batch.labels.row):
         labels = batch.labels
-        logits = network.label(network.waiting(states[labels.row], labels.hours), record.features(labels.row))
+        logits = network.label(network.waiting(states[labels.row], labels.hours))
         chosen = logits.gather(2, labels.task[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
         scaled = labels.weight * given.label_scale[labels.task][:, None]
         parts["label"] = label_loss(chosen, labels.value, scaled)

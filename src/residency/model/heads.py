@@ -38,7 +38,7 @@ class Standing(nn.Module):
 
     Args:
         n_features: of the standing record.
-        n_out: targets, or tasks.
+        n_out: classes and targets.
     """
 
     def __init__(self, n_features: int, *n_out: int) -> None:
@@ -129,29 +129,19 @@ class HazardHead(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """Logits of the data set's own tasks, by five heads.
+    """Logits of the data set's own tasks, by five heads."""
 
-    Args:
-        sizes: width of a state, and numbers of the standing record.
-        prior: logits at the marginal rates.
-    """
-
-    def __init__(self, sizes: tuple[int, int], prior: Float32[Tensor, " task"]) -> None:
+    def __init__(self, width: int, prior: Float32[Tensor, " task"]) -> None:
         super().__init__()
-        width, n_features = sizes
         self.n_tasks = len(prior)
         # not nn.Linear: it warns where there is no task
         weight = torch.randn(N_HEADS * self.n_tasks, width) * 0.02
         self.map = nn.ParameterDict({"weight": weight, "bias": prior.repeat(N_HEADS)})
-        self.standing = Standing(n_features, self.n_tasks)
 
-    def forward(
-        self, z: Float32[Tensor, "row width"], features: Float32[Tensor, "row feature"]
-    ) -> Float32[Tensor, "row head task"]:
+    def forward(self, z: Float32[Tensor, "row width"]) -> Float32[Tensor, "row head task"]:
         """Give logits of every task."""
         logits = functional.linear(z, self.map["weight"], self.map["bias"])
-        near = torch.einsum("rhd,td->rht", self.standing(features), self.standing.up)
-        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks) + near
+        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks)
         return result
 
 

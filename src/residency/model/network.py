@@ -45,7 +45,7 @@ class Network(nn.Module):
         reads = shape.width, n_features(sizes.n_panel, sizes.modalities)
         self.waiting = Waiting(shape.width)
         self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
-        self.label = LabelHead(reads, sizes.prior)
+        self.label = LabelHead(shape.width, sizes.prior)
         self.following = NextHead(shape.width, sizes.n_panel)
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:

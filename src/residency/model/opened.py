@@ -259,7 +259,7 @@ class Model:
         with torch.inference_mode():
             at = torch.from_numpy(np.asarray(moment, np.int64))
             z = self.network.waiting(states.z[at], hours)
-            logits = self.network.label(z, states.record.features(at))[:, :, label]
+            logits = self.network.label(z)[:, :, label]
         result: np.ndarray = torch.sigmoid(slope * logits + intercept).numpy()
         return result
 

@@ -152,9 +152,7 @@ def calibrate(given: Setup, network: Network) -> Calibration:
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
             each, seen = _tally(truth, rate)
             labels = batch.labels
-            said = network.label(
-                network.waiting(states[labels.row], labels.hours), record.features(labels.row)
-            ).mean(dim=1)
+            said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
         expected[:, truth.columns.numpy()] += each
         observed[:, truth.columns.numpy()] += seen
         logits.append(said.gather(1, labels.task[:, None]).squeeze(1))

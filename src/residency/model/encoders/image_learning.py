@@ -72,16 +72,14 @@ class _Taught(nn.Module):
         self.look = Look()
         self.norm = nn.LayerNorm(WIDTH)
         self.hazard = HazardHead((WIDTH, WIDTH), lesson.spec.shape.code_rank, torch.from_numpy(found.bias))
-        self.label = LabelHead(
-            (WIDTH, WIDTH), torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4))
-        )
+        self.label = LabelHead(WIDTH, torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4)))
 
     def loss(self, example: _Example, scale: Float32[Tensor, "class target"]) -> Tensor:
         z = self.norm(self.look(example.slices, example.n_each))
         total = 0.5 * hazard_loss(self.hazard, z, z, example.truth, scale)
         known = ~torch.isnan(example.labels)
         if known.any():
-            logits = self.label(z, z).mean(dim=1)[known]
+            logits = self.label(z).mean(dim=1)[known]
             total = total + functional.binary_cross_entropy_with_logits(logits, example.labels[known])
         return total
 
