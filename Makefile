@@ -13,7 +13,7 @@ run: $(INSTALLED) ## simulate a hospital, run the whole flow, serve the page at 
 	$(BIN)/residency run examples/hospital/flow.toml
 
 test: $(INSTALLED) ## run the tests that this machine can run
-	$(BIN)/python -m pytest -q --durations=10
+	OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -q -n logical --durations=10
 
 check: $(INSTALLED) ## format, lint, types, import floors, docs up to date
 	$(BIN)/ruff format --check

@@ -50,7 +50,7 @@ def kind_for(low: float, high: float) -> str | None:
     """Give the narrowest type that holds a range; None where none does.
 
     Example:
-        >>> kind_for(0, 4095), kind_for(-1024, 3071), kind_for(-1, 40_000)
+        >>> kind_for(0.0, 4095.0), kind_for(-1024.0, 3071.0), kind_for(-1.0, 40_000.0)
         ('uint16', 'int16', None)
     """
     for kind in KINDS:
