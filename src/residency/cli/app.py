@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from residency.cli import asking, governing, serving_page, steps, whole
+from residency.cli import asking, governing, privacy, serving_page, steps, whole
 from residency.cli.doctor import doctor
 from residency.contract.errors import ResidencyError
 
@@ -31,6 +31,7 @@ for command in (
     app.command()(command)
 app.add_typer(governing.app, name="release")
 app.command()(serving_page.serve)
+app.command()(privacy.withdraw)
 app.command()(whole.run)
 app.command()(doctor)
 

@@ -19,6 +19,7 @@ from residency.deid.attacks import gaps
 from residency.deid.keys import fingerprint, read_key
 from residency.deid.policy import Policy
 from residency.deid.rare import local_codes, rare_codes
+from residency.deid.register import withdrawn
 from residency.deid.spool import Spool
 from residency.deid.tables import Tables, hide_labels, hide_observation, transform
 from residency.deid.work import CODES, LIMITS, Work, files_of
@@ -28,6 +29,8 @@ def deidentify(
     records: Path, out: Path, policy: Policy, *, now: datetime, progress: Progress = silent
 ) -> Manifest:
     """Take the identities out of event tables.
+
+    Whoever withdrew (the register beside the key) is left out, as though they had not been in the records.
 
     Args:
         records: what `ingest` made.
@@ -47,7 +50,8 @@ def deidentify(
         if step.manifest is not None:
             return step.manifest
         described = metadata.dataset(records / schema.DATASET_FILE, policy, key)
-        work = Work(records, files_of(records, manifest), policy, key, Spool(step.work / "spool"))
+        gone = withdrawn(policy.key_file, key)
+        work = Work(records, files_of(records, manifest), policy, key, Spool(step.work / "spool"), gone)
         _spool_events(work, _rare(work, progress), progress)
         _spool_the_rest(work)
         attachments.spool(work, progress)

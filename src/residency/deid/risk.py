@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
 from residency.contract.codes import BIRTH
-from residency.deid.attacks import date_pattern, linkage
+from residency.deid.attacks import date_pattern, gaps, linkage
 
 RISK_FILE: Final = "metadata/risk.json"
 RISK_PAGE: Final = "metadata/risk.html"
@@ -110,6 +111,30 @@ def hide_places(patients: pl.DataFrame, hidden: frozenset[int]) -> pl.DataFrame:
 def attacked(patients: pl.DataFrame, found_gaps: pl.DataFrame) -> dict[str, Any]:
     """Carry out the attacks that tables invite."""
     return {"linkage": linkage(patients), "date_pattern": date_pattern(found_gaps)}
+
+
+def remeasured(events: Iterable[Path], before: dict[str, Any]) -> dict[str, Any]:
+    """Measure and attack a finished result again, after somebody left it; the leak scan stays as it was.
+
+    Args:
+        events: its events shards.
+        before: what was found before.
+    """
+    columns = ["subject_id", "time", "code", "text_value"]
+    tables = [pl.read_parquet(path, columns=columns) for path in events]
+    if not tables:
+        return {**before, **measured(pl.DataFrame(schema=dict.fromkeys((*_CELL, "sensitive"), pl.String())))}
+    patients = pl.concat([quasi_identifiers(table) for table in tables])
+    seen = pl.concat([gaps(table) for table in tables])
+    return {**before, **measured(patients), "attacks": attacked(patients, seen)}
+
+
+def write_risk(body: dict[str, Any], folder: Path) -> tuple[str, str]:
+    """Write the risk, for machines and for people, and give the two paths."""
+    (folder / RISK_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / RISK_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
+    (folder / RISK_PAGE).write_text(page(body), "utf-8")
+    return RISK_FILE, RISK_PAGE
 
 
 def footers_left(paths: Iterable[Path], known: frozenset[str]) -> int:

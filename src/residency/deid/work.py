@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
@@ -15,6 +16,7 @@ from residency.contract.errors import InputError
 from residency.contract.lineage import Manifest
 from residency.deid.people import NO_EVENTS, people_of, refuse_collisions
 from residency.deid.policy import Policy
+from residency.deid.register import mark_of
 from residency.deid.spool import Spool
 
 LIMITS: Final = "limits"
@@ -46,6 +48,7 @@ class Work:
         policy: what may stay.
         key: the secret.
         spool: where shards without identities wait to be written.
+        withdrawn: marks of those who withdrew (`register`).
     """
 
     records: Path
@@ -53,9 +56,10 @@ class Work:
     policy: Policy
     key: bytes
     spool: Spool
+    withdrawn: frozenset[str] = frozenset()
 
     def read(self, path: Path, folder: str) -> pa.Table:
-        """Read one table.
+        """Read one table, without those who withdrew.
 
         Raises:
             InputError: it cannot be read.
@@ -65,7 +69,16 @@ class Work:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException):
             raise InputError("a shard cannot be read", where=str(path)) from None
-        return schema.check(table, schema_of(folder), str(path))
+        return self.left(schema.check(table, schema_of(folder), str(path)))
+
+    def left(self, table: pa.Table) -> pa.Table:
+        """Give a table without those who withdrew."""
+        if not self.withdrawn or "subject_id" not in table.column_names:
+            return table
+        everyone = table.column("subject_id").unique().to_pylist()
+        gone = [one for one in everyone if mark_of(self.key, one) in self.withdrawn]
+        chosen = pc.is_in(table.column("subject_id"), value_set=pa.array(gone, pa.int64()))
+        return table.filter(pc.invert(chosen)) if gone else table
 
     def limits(self) -> pl.DataFrame:
         """Give, of each patient with events, how far the birth moves, and when a too high age would show."""

@@ -109,7 +109,7 @@ def _without_places(rows: pl.DataFrame, hidden: frozenset[int], policy: Policy) 
 def write_metadata(step: Step, work: Work, taken: Suppressed, described: dict[str, Any]) -> None:
     """Write subjects, codes, the description, and the risk that is left."""
     rare = rare_codes(work.spool.tables(CODES, CODES), work.policy)
-    subjects = pl.read_parquet(work.records / schema.SUBJECTS_FILE)
+    subjects = pl.DataFrame(pl.from_arrow(work.left(pq.read_table(work.records / schema.SUBJECTS_FILE))))
     pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
     refuse_collisions(pseudonyms)
     hidden = metadata.subjects(subjects, pseudonyms, work.policy, work.key).filter(~_is_of(taken.lost))

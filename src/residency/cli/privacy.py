@@ -1,0 +1,80 @@
+"""In: a patient, a key, folders. Out: what only the key's holder may do; no id stands on a command line."""
+
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from residency import deid, withdrawal
+from residency.cli.show import Json, now, progress
+
+if TYPE_CHECKING:
+    from residency.withdrawal import Withdrawal
+
+Policy = Annotated[Path, typer.Option(help="De-identification policy, in TOML: it names the key.")]
+By = Annotated[str, typer.Option(help="Who does this; kept in the register beside the key.")]
+Reason = Annotated[str, typer.Option(help="Why, in words; kept in the register.")]
+
+
+def _asked(what: str, file: Path | None) -> str:
+    """Read an identifier: from a file, from standard input (`-`), or typed without being shown."""
+    if file is None:
+        text = getpass.getpass(f"{what}: ")
+    elif str(file) == "-":
+        text = sys.stdin.readline()
+    else:
+        text = file.read_text("utf-8")
+    if not text.strip():
+        raise typer.BadParameter(f"no {what} was given")
+    return text.strip()
+
+
+def withdraw(  # noqa: PLR0913 - who, where, by whom
+    folders: Annotated[
+        list[Path], typer.Argument(help="Where to look: every folder below is looked through.")
+    ],
+    policy: Policy,
+    site: Annotated[str, typer.Option(help="Site that the patient's id is of.")],
+    by: By,
+    reason: Reason = "",
+    id_file: Annotated[
+        Path | None, typer.Option(help="File with the patient's id, or - for standard input; else asked for.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would happen; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a patient who withdraws out of all data, and list the models to be trained again.
+
+    Example: residency withdraw work --policy examples/policy.toml --site north --by "Privacy office"
+    """
+    patient = withdrawal.Patient(_asked("patient's id", id_file), site)
+    rules = deid.load_policy(policy)
+    with progress() as show:
+        told = withdrawal.withdraw(
+            folders, patient, rules, by=by, now=now(), reason=reason, dry_run=dry_run, progress=show
+        )
+    _say(told, dry_run=dry_run, as_json=as_json)
+
+
+def _say(told: "Withdrawal", *, dry_run: bool, as_json: bool) -> None:
+    lists = {
+        "models to be trained again": told.models,
+        "reports to be made again": told.reports,
+        "releases of such models, to be retired": told.releases,
+        "made with another key: not looked through": told.elsewhere,
+        "source records: yours to change": told.sources,
+    }
+    rewritten = {str(folder): n for folder, n in told.rewritten.items()}
+    if as_json:
+        body = {"rewritten": rewritten, **{name: list(map(str, paths)) for name, paths in lists.items()}}
+        typer.echo(msgspec.json.encode(body).decode())
+        return
+    typer.echo(f"{'would be' if dry_run else 'were'} rewritten: {len(rewritten)} folders")
+    for folder, n in rewritten.items():
+        typer.echo(f"  {folder}: {n} files")
+    for name, paths in lists.items():
+        if paths:
+            typer.echo("\n  ".join([f"{name}:", *map(str, paths)]))

@@ -1,0 +1,3 @@
+from .withdrawing import Patient, Withdrawal, withdraw
+
+__all__ = ["Patient", "Withdrawal", "withdraw"]
