@@ -10,6 +10,7 @@ import typer
 
 from residency import deid, withdrawal
 from residency.cli.show import Json, now, progress
+from residency.contract import approval
 
 if TYPE_CHECKING:
     from residency.withdrawal import Withdrawal
@@ -57,6 +58,25 @@ def withdraw(  # noqa: PLR0913 - who, where, by whom
             folders, patient, rules, by=by, now=now(), reason=reason, dry_run=dry_run, progress=show
         )
     _say(told, dry_run=dry_run, as_json=as_json)
+
+
+def sign_risk(
+    folder: Annotated[Path, typer.Argument(help="Folder that deidentify made.")],
+    key: Annotated[Path, typer.Option(help="Your private key, from release make-key.")],
+    name: Annotated[str, typer.Option(help="Your name.")],
+    as_json: Json = False,
+) -> None:
+    """Sign, as privacy officer, the risk that is left in de-identified data; read risk.html first.
+
+    Example: residency sign-risk work/deidentified --key officer.pem --name "Privacy Officer"
+    """
+    signed = approval.approve(folder, key, name, now=now())
+    body = {"signed": str(folder), "data": signed.data, "risk": signed.risk}
+    typer.echo(
+        msgspec.json.encode(body).decode()
+        if as_json
+        else "\n".join(f"{what}: {value}" for what, value in body.items())
+    )
 
 
 def _say(told: "Withdrawal", *, dry_run: bool, as_json: bool) -> None:

@@ -7,6 +7,7 @@ shards are then picked out of all spools. Only what has no identities is ever sp
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ def deidentify(
     """
     key = read_key(policy, (records, out))
     manifest = open_made(records)
-    settings = {**specs.plain(policy), "key_file": "", "key_fingerprint": fingerprint(key)}
+    settings = settings_of(policy, key)
     with Step(out, name="deidentify", inputs=[records], spec=settings, now=now) as step:
         if step.manifest is not None:
             return step.manifest
@@ -59,6 +60,14 @@ def deidentify(
         writing.write_shards(step, work, suppressed, progress)
         writing.write_metadata(step, work, suppressed, described)
         return step.finish(rows=_rows(work, suppressed), result=_result(work, suppressed))
+
+
+def settings_of(policy: Policy, key: bytes) -> dict[str, Any]:
+    """Give a policy as a manifest tells it: the key by its fingerprint, officers where there are any."""
+    settings = {**specs.plain(policy), "key_file": "", "key_fingerprint": fingerprint(key)}
+    if not policy.risk.officers:
+        del settings["risk"]["officers"]
+    return settings
 
 
 def _rare(work: Work, progress: Progress) -> frozenset[str]:

@@ -76,14 +76,19 @@ class RiskRules:
         smallest_cell: how many patients must share sex, birth year and ZIP3, as they stand in the result.
         suppress: hide the ZIP3 of patients in smaller cells, then leave out those who still are in one. Else
             the risk is measured, and that is all.
+        officers: fingerprints of keys, one of which must sign `risk.json` before `build` takes the data;
+            empty where nobody has to.
     """
 
     smallest_cell: int = 11
     suppress: bool = False
+    officers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.smallest_cell < 1:
             raise ValueError("smallest_cell must be 1 or more")
+        if any(not one.startswith("sha256:") or len(one) != 71 for one in self.officers):
+            raise ValueError("officers takes fingerprints as `release make-key` prints them: sha256:…")
 
 
 @spec

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from residency.contract import specs
+from residency.contract import approval, specs
 from residency.contract.errors import SpecError
 from residency.contract.identifiers import N_BUCKETS, split_of
 from residency.contract.lineage import Manifest, Rows, Shard, Step, open_made
@@ -131,11 +131,14 @@ def build(
 
     Raises:
         LineageError: `records` is not finished, or `out` holds something else.
+        GateError: the policy of the records asks for a privacy officer's signature, and there is none.
+        SignatureError: there is one, and it does not hold.
         SpecError: a held-out site is not in the data.
         InputError: a file is damaged, or a patient is not listed or may be in two shards.
     """
     settings = settings or BuildSpec()
     source = _Records(records, open_made(records))
+    approval.refuse_unsigned(records, source.manifest)
     with Step(out, name="build", inputs=[records], spec=specs.plain(settings), now=now) as step:
         if step.manifest is not None:
             return step.manifest
