@@ -1,5 +1,7 @@
 """Invented patients of a kidney clinic, and one small model of them, for all tests of the room."""
 
+import importlib.util
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,13 @@ from residency.contract.packed import Packed
 from residency.contract.schema import CODES, EVENTS, LABELS, OBSERVATION, SUBJECTS, VARIANTS
 from residency.model import Model, ModelSpec, train
 from residency.timeline import BuildSpec, Timelines, build
+
+for name in ("invented_charts", "invented_hospital"):  # so that tests can import them
+    _spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert _spec is not None
+    assert _spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[name])
 
 EPOCH = datetime(2015, 1, 5)  # noqa: DTZ001 - naive, as in the schema
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 
 import msgspec
 import numpy as np
+import polars as pl
 import typer
 
 import residency
@@ -13,6 +14,7 @@ from residency.cli.show import Json
 from residency.contract.errors import LineageError, QuestionError
 from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, read_question
 from residency.contract.specs import load_toml
+from residency.timeline.building import SOURCE_FILE
 
 
 def ask(  # noqa: PLR0913 - what the command line has
@@ -77,7 +79,8 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
     time = latest if as_of is None else np.datetime64(as_of.replace(tzinfo=None), "us").astype(np.int64)
     index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
     attachments = timelines.attachments(place.shard)
-    return residency.ask(model, shard, [question], index, attachments=attachments)[0]
+    records = pl.read_parquet(timelines.paths[place.shard] / SOURCE_FILE)
+    return residency.ask(model, shard, [question], index, attachments=attachments, records=records)[0]
 
 
 def _words(answer: Answer) -> str:
@@ -87,6 +90,9 @@ def _words(answer: Answer) -> str:
     for risk in answer.risks:
         band = f" (90%: {risk.interval.low:.1%} to {risk.interval.high:.1%})" if risk.interval else ""
         lines.append(f"  {risk.outcome} within {risk.horizon_days:g} days: {risk.probability:.1%}{band}")
+    for statement in answer.statements:
+        cited = ", ".join(one.source for one in statement.citations)
+        lines.append(f"  [{statement.tag}] {statement.text}" + (f" ({cited})" if cited else ""))
     lines += [f"  read: {', '.join(answer.modalities)}"]
     lines += [
         f"  {item.outcome or 'all'}: no answer, {item.reason.replace('_', ' ')} {item.detail}".rstrip()

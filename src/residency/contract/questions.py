@@ -84,10 +84,19 @@ class Forecast(Question, frozen=True, kw_only=True, tag="forecast"):
 
 
 class Changes(Question, frozen=True, kw_only=True, tag="changes"):
-    """What is new since a date, and what is left open."""
+    """What is new since a date, what moved the risk, and what is left open.
+
+    Attributes:
+        since: what became available later is new.
+        open_loops: give what is left open, whenever it began.
+        outcomes: give the risk of these then and now; none where it is left out.
+        horizon_days: of these risks.
+    """
 
     since: datetime
     open_loops: bool = True
+    outcomes: tuple[Outcome, ...] | UnsetType = UNSET
+    horizon_days: Days | UnsetType = UNSET
 
 
 class Differential(Question, frozen=True, kw_only=True, tag="differential"):
@@ -191,11 +200,22 @@ class Risk(_Part, frozen=True, kw_only=True):
 
 
 class Statement(_Part, frozen=True, kw_only=True):
-    """One sentence and the records it rests on."""
+    """One sentence and the records it rests on.
+
+    Attributes:
+        text: the sentence.
+        citations: of the records.
+        tag: the section of a draft; or new, resolved, worsening, open_loop, moved_risk; or what was checked
+            of a treatment: blocked, caution, nothing_found, benefit; or not_checked, missing.
+        rule: name of the rule that says so, where one does.
+        basis: the publication that the rule rests on.
+    """
 
     text: str
     citations: tuple[Citation, ...]
-    tag: str = ""  # the section of a draft, or new, resolved, worsening, open_loop
+    tag: str = ""
+    rule: str | UnsetType = UNSET
+    basis: str | UnsetType = UNSET
 
 
 class Abstention(_Part, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """In: risks and reasons in columns, a row an index time. Out: the contract's answers, made when looked at."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Answers:
     """The answers to some questions at many index times.
 
     Attributes:
-        questions: as asked.
+        questions: the forecasts among what was asked.
         columns: what each column is.
         subject: of each index time.
         as_of: index times, µs.
@@ -54,6 +55,7 @@ class Answers:
         reason: number of the reason for no answer (`abstaining.REASONS`), or `ANSWERED`.
         release: digest of the release; empty for a model that is not released.
         research: whether nothing limits what may be asked, so nothing was examined.
+        told: answers to the other questions, by the number of the question and of the index time.
     """
 
     questions: tuple[Forecast, ...]
@@ -68,6 +70,7 @@ class Answers:
     reason: Int8[np.ndarray, "index column"]
     release: str
     research: bool
+    told: Mapping[int, tuple[Answer, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -77,12 +80,15 @@ class Answers:
         return self.answer(row, 0)
 
     def answer(self, row: int, question: int) -> Answer:
-        """Give the answer to one question at one index time."""
+        """Give the answer to one question, by its number as it was asked, at one index time."""
+        if question in self.told:
+            return self.told[question][row]
+        question -= sum(number < question for number in self.told)
         mine = [number for number, column in enumerate(self.columns) if column.question == question]
         return Answer(
             kind="forecast",
             subject=str(int(self.subject[row])),
-            as_of=_instant(int(self.as_of[row])),
+            as_of=instant(int(self.as_of[row])),
             release=self.release,
             freshness=self._freshness(row, question),
             modalities=(
@@ -108,7 +114,7 @@ class Answers:
         latest = int(self.latest[row, question])
         if latest == STATIC:
             return Freshness(latest=None, age_days=None)
-        return Freshness(latest=_instant(latest), age_days=(int(self.as_of[row]) - latest) / DAY)
+        return Freshness(latest=instant(latest), age_days=(int(self.as_of[row]) - latest) / DAY)
 
     def _abstentions(self, row: int, columns: list[int]) -> tuple[Abstention, ...]:
         """Say each reason once an outcome; the horizons it is for, where it is not for all."""
@@ -129,8 +135,13 @@ class Answers:
         )
 
 
-def _instant(microseconds: int) -> datetime:
+def instant(microseconds: int) -> datetime:
     """Give a time of the tables, which are naive and local, as such."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
         microsecond=microseconds % 1_000_000, tzinfo=None
     )
+
+
+def microseconds(time: datetime) -> int:
+    """Give a naive time of the tables as µs since 1970."""
+    return (time.replace(tzinfo=None) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001

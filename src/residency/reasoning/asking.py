@@ -5,22 +5,25 @@ nothing else.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float32, Int8, Int64
 from scipy.stats import t as student
 
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
-from residency.contract.questions import AnyQuestion
+from residency.contract.questions import Answer, AnyQuestion, Forecast
 from residency.model import Model, States
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
 from residency.reasoning.answers import Answers
+from residency.reasoning.chart import Chart, chart_of
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
 from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, plan_of
+from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.views import View, view_of
 from residency.timeline import Attachments
 
@@ -36,6 +39,7 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
     index: Index,
     *,
     attachments: Attachments | None = None,
+    records: pl.DataFrame | None = None,
     release: str = "",
     allowed: frozenset[Examined] | None = None,
     limits: Limits | None = None,
@@ -45,46 +49,95 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
     Args:
         model: a frozen model.
         packed: timelines in the model's vocabulary.
-        questions: forecasts; other kinds are refused.
+        questions: of any kind that is answered.
         index: who is asked about, and when.
         attachments: what `packed` points at; without, there are no notes, images or genomes.
+        records: what `Packed.event_ref` means, for citations: a column `source`, and `code` where rare codes
+            are not to be read as the vocabulary reads them.
         release: digest of the release that the model is in.
-        allowed: what may be answered; None for research, where everything may.
+        allowed: what may be answered with numbers; None for research, where everything may.
         limits: when too little is known of a patient.
 
     Raises:
-        QuestionError: a question is of a kind, horizon or label that the model does not answer.
+        QuestionError: a question is of a kind, horizon or label that is not answered.
     """
-    plan = plan_of(model, questions)
-    found = Found.nothing(len(index), plan)
-    for modalities, part in plan.by_modalities().items():
-        view = view_of(model, packed, attachments, modalities, index)
-        mine, columns = plan.asks(modalities)
-        at = place(view.packed, index)
-        reason = _reasons(part, view.packed, index, at, limits or Limits())
-        if allowed is not None:
-            barred = [plan.examined(column) not in allowed for column in plan.columns]
-            reason[:, barred] = code_of("not_examined")
-        reason, bounds = reason[:, columns], _bounds(model, view, part, index, (at, reason))[:, :, columns]
-        bounds[:, reason != ANSWERED] = np.nan
-        found.reason[:, columns], found.bounds[:, :, columns] = reason, bounds
-        found.latest[:, mine] = view.latest(index, at)[:, None]
-        found.used[:, mine] = view.used(index, at)[:, None]
-    risk, low, high = found.bounds
-    return Answers(
-        questions=plan.questions,
-        columns=plan.columns,
-        subject=packed.subject[index.patient],
-        as_of=index.as_of,
-        latest=found.latest,
-        used=found.used,
-        risk=risk,
-        low=low,
-        high=high,
-        reason=found.reason,
-        release=release,
-        research=allowed is None,
-    )
+    refuse_unknown(questions)
+    asker = _Asker(model, packed, attachments, release, allowed, limits or Limits())
+    answers = asker.forecast([one for one in questions if isinstance(one, Forecast)], index)
+    others = {n: one for n, one in enumerate(questions) if not isinstance(one, Forecast)}
+    charts = [asker.chart(index, row, records) for row in range(len(index))] if others else []
+    told = {
+        n: tuple(asker.tell(one, chart, index.patient[row : row + 1]) for row, chart in enumerate(charts))
+        for n, one in others.items()
+    }
+    return replace(answers, told=told)
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """What is asked, and what limits the answers."""
+
+    model: Model
+    packed: Packed
+    attachments: Attachments | None
+    release: str
+    allowed: frozenset[Examined] | None
+    limits: Limits
+
+    def chart(self, index: Index, row: int, records: pl.DataFrame | None) -> Chart:
+        """Give the chart of one index time."""
+        return chart_of(
+            self.packed,
+            int(index.patient[row]),
+            int(index.as_of[row]),
+            vocabulary=self.model.vocabulary,
+            records=records,
+            attachments=self.attachments,
+        )
+
+    def tell(self, question: AnyQuestion, chart: Chart, patient: Int64[np.ndarray, " 1"]) -> Answer:
+        """Answer another question than a forecast, with the forecasts that it needs."""
+        found = [
+            self.forecast([need.forecast], Index(patient, np.array([need.as_of])))[0]
+            for need in needs(question, chart.as_of)
+        ]
+        return tell(question, chart, found, release=self.release)
+
+    def forecast(self, questions: Sequence[Forecast], index: Index) -> Answers:
+        """Give risks at index times."""
+        plan = plan_of(self.model, questions)
+        found = Found.nothing(len(index), plan)
+        for modalities, part in plan.by_modalities().items():
+            view = view_of(self.model, self.packed, self.attachments, modalities, index)
+            mine, columns = plan.asks(modalities)
+            at = place(view.packed, index)
+            reason = _reasons(part, view.packed, index, at, self.limits)
+            if self.allowed is not None:
+                barred = [plan.examined(column) not in self.allowed for column in plan.columns]
+                reason[:, barred] = code_of("not_examined")
+            reason, bounds = (
+                reason[:, columns],
+                _bounds(self.model, view, part, index, (at, reason))[:, :, columns],
+            )
+            bounds[:, reason != ANSWERED] = np.nan
+            found.reason[:, columns], found.bounds[:, :, columns] = reason, bounds
+            found.latest[:, mine] = view.latest(index, at)[:, None]
+            found.used[:, mine] = view.used(index, at)[:, None]
+        risk, low, high = found.bounds
+        return Answers(
+            questions=plan.questions,
+            columns=plan.columns,
+            subject=self.packed.subject[index.patient],
+            as_of=index.as_of,
+            latest=found.latest,
+            used=found.used,
+            risk=risk,
+            low=low,
+            high=high,
+            reason=found.reason,
+            release=self.release,
+            research=self.allowed is None,
+        )
 
 
 @dataclass(frozen=True)

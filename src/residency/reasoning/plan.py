@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from msgspec import UnsetType
 
 from residency.contract.errors import QuestionError
-from residency.contract.questions import AnyQuestion, Forecast, Modality, Occurrence, Outcome
+from residency.contract.questions import Forecast, Modality, Occurrence, Outcome
 from residency.model import Model
 from residency.reasoning.answers import Column
 from residency.reasoning.outcomes import Cause, Family, cause_of
@@ -106,11 +106,11 @@ def modalities_of(question: Forecast) -> frozenset[Modality]:
     )
 
 
-def plan_of(model: Model, questions: Sequence[AnyQuestion]) -> Plan:
+def plan_of(model: Model, questions: Sequence[Forecast]) -> Plan:
     """Lay out what is asked.
 
     Raises:
-        QuestionError: a question is of a kind, horizon or label that the model does not answer.
+        QuestionError: a question has a horizon or label that the model does not answer.
     """
     family = Family(model.vocabulary, model.targets)
     forecasts: list[Forecast] = []
@@ -136,10 +136,8 @@ def plan_of(model: Model, questions: Sequence[AnyQuestion]) -> Plan:
     return Plan(tuple(forecasts), tuple(columns), tuple(parts))
 
 
-def _forecast(question: AnyQuestion, reach_days: float) -> Forecast:
+def _forecast(question: Forecast, reach_days: float) -> Forecast:
     """Refuse what this release cannot answer."""
-    if not isinstance(question, Forecast):
-        raise QuestionError("not answered by this release", where="kind", mend="it answers: forecast")
     if question.evidence:
         raise QuestionError("evidence is not given by this release", where="evidence", mend="ask without it")
     if any(outcome.above is not None or outcome.below is not None for outcome in question.outcomes):

@@ -1,0 +1,160 @@
+"""In: a question that is not a forecast, a chart, and the forecasts it needs. Out: the answer.
+
+Two steps, so that a bedside can read an identified chart and ask the model about the de-identified one:
+`needs` says which forecasts an answer rests on, `tell` makes the answer of the chart and of these.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from residency.contract.errors import QuestionError
+from residency.contract.packed import DAY
+from residency.contract.questions import (
+    Abstention,
+    Answer,
+    AnyQuestion,
+    Changes,
+    Forecast,
+    Freshness,
+    Modality,
+    Risk,
+    Statement,
+)
+from residency.reasoning.answers import instant, microseconds
+from residency.reasoning.changes import changed
+from residency.reasoning.chart import Chart
+from residency.reasoning.loops import open_loops
+
+TOLD: Final = (Changes,)
+ANSWERED: Final = "forecast, changes"
+_YEAR: Final = 365.25
+_STALE_DAYS: Final = 730.5
+NOT_CHECKED: Final = "not_checked"
+MOVED_RISK: Final = "moved_risk"
+
+
+class Need(NamedTuple):
+    """A forecast that an answer rests on, and as of when (µs)."""
+
+    forecast: Forecast
+    as_of: int
+
+
+def refuse_unknown(questions: Sequence[AnyQuestion]) -> None:
+    """Refuse the kinds that nothing here answers.
+
+    Raises:
+        QuestionError: names the kinds that are answered.
+    """
+    for question in questions:
+        if not isinstance(question, (Forecast, *TOLD)):
+            raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
+
+
+def needs(question: AnyQuestion, as_of: int) -> tuple[Need, ...]:
+    """Say which forecasts an answer rests on.
+
+    Raises:
+        QuestionError: the question's dates are impossible.
+    """
+    if isinstance(question, Changes):
+        since = microseconds(question.since)
+        if since > as_of:
+            raise QuestionError("since lies after as_of", where="since", mend="give an earlier date")
+        if question.outcomes is UNSET or not question.outcomes:
+            return ()
+        days = _YEAR if question.horizon_days is UNSET else question.horizon_days
+        forecast = Forecast(outcomes=question.outcomes, horizons_days=(days,))
+        return Need(forecast, since), Need(forecast, as_of)
+    return ()
+
+
+def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, release: str = "") -> Answer:
+    """Answer a question that is not a forecast.
+
+    Args:
+        question: of a kind in `TOLD`.
+        chart: of the patient, cut at the time of asking.
+        found: answers to what it `needs`, in that order.
+        release: digest of the release.
+    """
+    empty = _empty(question, chart, release)
+    if not len(chart) and not chart.documents:
+        none = Abstention(reason="too_little_history", detail="no record was available then")
+        return msgspec.structs.replace(empty, abstentions=(none,))
+    if isinstance(question, Changes):
+        return _changes(question, chart, found, empty)
+    raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
+
+
+def _empty(question: AnyQuestion, chart: Chart, release: str) -> Answer:
+    """Give what every answer says, and that the records are old where they are."""
+    latest = chart.latest
+    age = (chart.as_of - latest) / DAY if latest is not None else None
+    stale = (
+        (
+            Abstention(
+                reason="stale_feed", detail="nothing new is on record; what happened since is not known"
+            ),
+        )
+        if age is not None and age > _STALE_DAYS
+        else ()
+    )
+    more: tuple[tuple[Modality, bool], ...] = (
+        ("notes", bool(chart.documents)),
+        ("variants", bool(chart.genomes)),
+    )
+    return Answer(
+        kind=str(type(question).__struct_config__.tag),
+        subject=str(chart.subject),
+        as_of=instant(chart.as_of),
+        release=release,
+        freshness=Freshness(latest=None if latest is None else instant(latest), age_days=age),
+        modalities=("codes", *(name for name, has in more if has)),
+        abstentions=stale,
+    )
+
+
+def _changes(question: Changes, chart: Chart, found: Sequence[Answer], empty: Answer) -> Answer:
+    said = [*changed(chart, microseconds(question.since)), *moved_risks(found)]
+    if question.open_loops:
+        said += [loop.statement for loop in open_loops(chart)]
+    now = found[1] if len(found) == 2 else None
+    return msgspec.structs.replace(
+        empty,
+        statements=(*said, *unread(chart)),
+        risks=() if now is None else now.risks,
+        abstentions=(*empty.abstentions, *(() if now is None else now.abstentions)),
+        research=now is not None and now.research,
+    )
+
+
+def unread(chart: Chart) -> tuple[Statement, ...]:
+    """Say how many records no rule could see."""
+    if not chart.n_unread:
+        return ()
+    text = f"{chart.n_unread} records have a code that is not known here and were not looked at."
+    return (Statement(text=text, citations=(), tag=NOT_CHECKED),)
+
+
+def moved_risks(found: Sequence[Answer]) -> list[Statement]:
+    """Say how each risk moved, where there is one then and now."""
+    if len(found) != 2:
+        return []
+    then = {(one.outcome, one.horizon_days): one for one in found[0].risks}
+    return [
+        Statement(text=_moved(then[one.outcome, one.horizon_days], one), citations=(), tag=MOVED_RISK)
+        for one in found[1].risks
+        if (one.outcome, one.horizon_days) in then
+    ]
+
+
+def _moved(then: Risk, now: Risk) -> str:
+    name = now.outcome.replace("_", " ")
+    return (
+        f"The risk of {name} within {now.horizon_days:g} days was {then.probability:.1%} and is"
+        f" {now.probability:.1%}."
+    )
