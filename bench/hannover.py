@@ -1,9 +1,8 @@
 """In: radiographs, laboratory values and outcomes of 71 patients. Out: what an image adds, in Markdown.
 
 Each patient is asked about once, at the first radiograph; left out is who was in intensive care on an earlier
-day. The outcome is intensive care or death on that day or within the days after it. Only days are known: of
-one day, image and values are put before intensive care and death. Folds are of patients, and nobody is scored
-by what learned from them: vocabulary, image encoder, network and regressions are made anew for each fold.
+day. The outcome is intensive care or death on that day or within the days after it. Folds are of patients;
+nobody is scored by what learned from them: vocabulary, image encoder, network and regressions are made anew.
 
     python bench/hannover.py work/hannover --folds 5 --repeats 1
 """
@@ -44,7 +43,6 @@ from residency.validation.tasks import AtLabels, LabelledOutcome
 ROOT = Path(__file__).parents[1]
 ARCHIVE = ROOT.parent / "shared/data/hannover_covid19_cxr.tar"
 MAPPING = ROOT / "examples/hannover/mapping.toml"
-LATER = ("icu_admission_offset", "icu_release_offset", "death_offset")  # after images and values of a day
 PROJECTION = "LOCAL/PROJECTION="  # ap: mostly at the bedside; no network and no regression is told
 LABEL = "icu_or_death"
 TASK = Task(
@@ -101,20 +99,13 @@ class Study:
 def known(work: Path, now: datetime) -> Path:
     """Ingest and de-identify."""
     work.mkdir(parents=True, exist_ok=True)
-    mapping, policy = work / "mapping.toml", work / "policy.toml"
-    lines = [_later(line) for line in MAPPING.read_text("utf-8").splitlines()]
-    lines += ["[[tables.events]]", f'code = "{PROJECTION}{{projection}}"']
-    mapping.write_text("\n".join(lines) + "\n", "utf-8")
+    policy = work / "policy.toml"
     if not policy.exists():
         new_key(work / "deid.key")
         policy.write_text('key_file = "deid.key"\n', "utf-8")
-    ingest(work / "records", [Feed("table", [ARCHIVE], mapping)], now=now)
+    ingest(work / "records", [Feed("table", [ARCHIVE], MAPPING)], now=now)
     deidentify(work / "records", work / "deidentified", load_policy(policy), now=now)
     return work / "deidentified"
-
-
-def _later(line: str) -> str:
-    return line.replace("T12:00:00", "T18:00:00") if any(name in line for name in LATER) else line
 
 
 def events_of(records: Path) -> pl.DataFrame:

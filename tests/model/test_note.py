@@ -88,3 +88,35 @@ def test_vectors_are_those_of_sentence_transformers(encoder: MiniLm) -> None:
     reference = package.load_model("cpu")
     reference.max_seq_length = minilm.LENGTHS[-1]
     np.testing.assert_allclose(encoder.encode(SENTENCES), reference.encode(SENTENCES), atol=2e-5)
+
+
+def test_who_signed_and_where_a_patient_lives_is_not_read() -> None:
+    encoder = NoteEncoder()
+    said = "Has a cough."
+    names = [
+        "Patient: Rosa Miller MRN: 12345678 DOB: 02 Mar 1950",
+        "Attending: Hudson Zuniga, MD",
+        "Next of kin: Luther Gregory (son), phone 555 12345678.",
+        "12 October 2019",
+        "Stanford General Hospital",
+    ]
+    vectors, _ = encoder.encode(
+        [Note("", said), Note("", "\n".join([*names, said])), Note("", "\n".join(names))]
+    )
+    assert encoder.n_sentences == 1
+    np.testing.assert_array_equal(vectors[0, 0], vectors[1, 0])
+    assert not vectors[2].any()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Patient complains of chest pain since 12 May 2019.",
+        "Transferred from another hospital with sepsis.",
+        "Potassium 5.3 mmol/L.",
+        "Discharged home on warfarin 5 mg.",
+        "Marked oedema.",
+    ],
+)
+def test_what_speaks_of_health_is_read(said: str) -> None:
+    assert rules().speaks_of_health(said)

@@ -122,8 +122,10 @@ class HazardHead(nn.Module):
         """Give log hazards of single cells."""
         which = 1 - cell.first.long()
         chosen = read.mixed[which, cell.row, :, cell.interval]
-        score = torch.einsum("nhk,nk->nh", chosen, self.code[which, cell.target])
-        near = torch.einsum("nhd,nd->nh", read.near[cell.row], self.standing.up[which, cell.target])
+        score = (chosen * self.code[which, cell.target][:, None]).sum(dim=2)
+        # all rows and targets at once: cheaper than the many cells of each row one by one
+        every = torch.einsum("rhd,wtd->rwth", read.near, self.standing.up)
+        near = every[cell.row, which, cell.target]
         bias = self.bias[which, cell.target, cell.interval]
         return (score + near + bias[:, None]).clamp(LOWEST, HIGHEST)
 

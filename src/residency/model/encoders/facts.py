@@ -18,6 +18,8 @@ from residency.model.encoders.sentences import Sentence
 TABLE: Final = "facts.toml"
 TURNS: Final = ("negated", "historical", "other", "possible")
 STATUSES: Final = ("present", *TURNS)
+_MONTH: Final = re.compile(r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*")
+_WORD: Final = re.compile(r"[a-z]{2}")
 _END: Final = ""  # in a tree of letters: a phrase is whole here
 
 
@@ -61,6 +63,12 @@ class Rules:
     concepts: Mapping[str, str]
     words: Mapping[str, frozenset[tuple[str, str]]]
     sections: Mapping[str, str]
+    administrative: re.Pattern[str]
+
+    def speaks_of_health(self, text: str) -> bool:
+        """Whether a sentence says more than who, when and where."""
+        said = text.lower()
+        return bool(_WORD.search(_MONTH.sub("", said))) and not self.administrative.search(said)
 
     @cached_property
     def places(self) -> dict[tuple[str, str], int]:
@@ -132,7 +140,13 @@ def rules() -> Rules:
         concepts={phrase: name for name, phrases in table["concepts"].items() for phrase in phrases},
         words={phrase: frozenset(what) for phrase, what in does.items()},
         sections={said: turn for turn, headings in table["sections"].items() for said in headings},
+        administrative=_administrative(**table["administrative"]),
     )
+
+
+def _administrative(begins: list[str], ends: list[str], holds: list[str]) -> re.Pattern[str]:
+    first, last = ("|".join(map(re.escape, phrases)) for phrases in (begins, ends))
+    return re.compile(rf"^\W*(?:{first})|(?:{last})\W*$|{'|'.join(holds)}")
 
 
 def _does(table: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -1,6 +1,7 @@
 """In: notes. Out: a few vectors each: what its sentences mean, and what they say is present, denied, past.
 
-Digits are read as 0: what a number is, codes say better, and sentences that differ in nothing else are one.
+Digits are read as 0, dates as one date, doctors without their names: what a number is, codes say better, and
+sentences that differ in nothing else are one. Who signed, and where the patient lives, is not read.
 
 A note is cut into up to four parts of consecutive sentences. A part's vector is the mean of its sentences'
 vectors, beside one number for each concept and status that they speak of (`facts.toml`).
@@ -24,10 +25,13 @@ from residency.model.encoders.minilm import DIGEST, WIDTH, MiniLm
 from residency.model.encoders.sentences import Sentence, sentences_of
 from residency.timeline import Note
 
-VERSION: Final = 1
+VERSION: Final = 2
 PARTS: Final = 4
 PART_LEAST: Final = 4  # sentences: a short note is one part
 _DIGIT: Final = re.compile(r"\d")
+_MONTH: Final = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_DATE: Final = re.compile(rf"\b(?:0+ {_MONTH} 0+|{_MONTH} 0+, 0+|0+([./-])0+\1 ?0+)\b")
+_NAME: Final = re.compile(r"\b(Dr|Mr|Mrs|Ms|Prof)\.? [A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 _REMEMBERED: Final = 100_000  # sentences
 
 
@@ -70,7 +74,9 @@ class NoteEncoder:
 
     def _vector(self, part: Sequence[Sentence], meaning: dict[str, np.ndarray]) -> np.ndarray:
         vector = np.zeros(self.width, np.float32)
-        vector[:WIDTH] = np.mean([meaning[sentence.text] for sentence in part], axis=0, dtype=np.float32)
+        told = [meaning[sentence.text] for sentence in part if sentence.text in meaning]
+        if told:
+            vector[:WIDTH] = np.mean(told, axis=0, dtype=np.float32)
         for sentence in part:
             vector[self._facts(sentence)] = 1.0
         return vector
@@ -85,8 +91,8 @@ class NoteEncoder:
         return self._said[sentence]
 
     def _meanings(self, texts: list[str]) -> dict[str, np.ndarray]:
-        """Give the vector of each sentence, working out those that are new."""
-        wanted = dict.fromkeys(texts)
+        """Give the vector of each sentence that speaks of health, working out those that are new."""
+        wanted = [text for text in dict.fromkeys(texts) if rules().speaks_of_health(text)]
         new = [text for text in dict.fromkeys(map(_plain, wanted)) if text not in self._known]
         if new:
             self.n_sentences += len(new)
@@ -98,7 +104,7 @@ class NoteEncoder:
 
 
 def _plain(text: str) -> str:
-    return _DIGIT.sub("0", text)
+    return _NAME.sub(r"\1.", _DATE.sub("0000-00-00", _DIGIT.sub("0", text)))
 
 
 def _parts(sentences: list[Sentence]) -> list[list[Sentence]]:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 _HEADING: Final = re.compile(r"^\s*[#*]*\s*([A-Za-z][A-Za-z /&()'-]{0,40}?)\s*\**\s*(?::|$)")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+")
-_STOP: Final = re.compile(r"(?<=[.!?])\s+(?=[\[\"'(]?[A-Z0-9])")
+_STOP: Final = re.compile(r"(?<=[.!?;])\s+(?=[\[\"'(]?[A-Z0-9])")
 _SHORT: Final = re.compile(
     r"(?:\b(?:dr|mr|mrs|ms|prof|st|vs|approx|e\.g|i\.e|no|fig|pt|q\.d|b\.i\.d)|\b[A-Z])\.$", re.I
 )
@@ -22,7 +22,7 @@ class Sentence(NamedTuple):
 
 
 def sentences_of(text: str, headings: frozenset[str]) -> list[Sentence]:
-    """Split a note at its lines, bullets and full stops; a line begun in lower case goes on with the last.
+    """Split a note at lines, bullets, semicolons, full stops; lines begun in lower case go on with the last.
 
     Args:
         text: of the note.
