@@ -14,7 +14,7 @@ from residency.contract.lineage import open_made
 from residency.contract.report import Report, read_report
 from residency.model import Model
 from residency.timeline import Timelines
-from residency.validation import ValidationSpec, load_tasks, summarise, validate, validate_scores
+from residency.validation import Offer, ValidationSpec, load_tasks, summarise, validate, validate_scores
 from residency.validation.baseline import BaselineSpec
 from residency.validation.cohort import cohort_of
 from residency.validation.predicting import Bench, predict
@@ -201,9 +201,7 @@ def test_a_folder_without_tasks_is_an_error(tmp_path: Path) -> None:
 
 def scores_of(report: Path, path: Path) -> Path:
     rows = table_of(report, "ill").filter(pl.col("split") == "held_out")
-    rows.select(
-        "subject_id", "prediction_time", "score", pl.col("label").cast(pl.Int8), "event_time"
-    ).write_csv(path)
+    rows.select("subject_id", "prediction_time", "score", pl.col("label").cast(pl.Int8)).write_csv(path)
     return path
 
 
@@ -217,29 +215,11 @@ def one_task(tasks: Path, tmp_path: Path) -> Path:
 def test_a_file_of_scores_gives_the_figures_of_the_model_that_made_them(
     report: Path, found: Report, one_task: Path, ward: Any, tmp_path: Path
 ) -> None:
-    validate_scores(tmp_path / "out", one_task, scores_of(report, tmp_path / "a.csv"), SETTINGS, now=ward.now)
+    offer = Offer((str(scores_of(report, tmp_path / "a.csv")),), one_task)
+    validate_scores(tmp_path / "out", offer, SETTINGS, now=ward.now)
     stated = read_report(tmp_path / "out" / "report.json").tasks["ill"]["all"]
     assert stated.model["auroc"].value == pytest.approx(
         found.tasks["ill"]["all"].model["auroc"].value, abs=1e-6
     )
     assert stated.baseline == {}
     assert (tmp_path / "out" / "report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("subject_id,prediction_time,label\n1,2020-01-01T00:00:00,1\n", "missing columns: score"),
-        ("subject_id,prediction_time,score,label\n1,2020-01-01T00:00:00,1.5,1\n", "1 rows have"),
-        ("subject_id,prediction_time,score,label\n1,2020-01-01T00:00:00,high,1\n", "wrong type"),
-        ("", "cannot read"),
-    ],
-)
-def test_scores_that_are_none_are_refused_without_a_value(
-    one_task: Path, ward: Any, tmp_path: Path, text: str, said: str
-) -> None:
-    (tmp_path / "bad.csv").write_text(text)
-    with pytest.raises(InputError, match=said) as refused:
-        validate_scores(tmp_path / "out", one_task, tmp_path / "bad.csv", SETTINGS, now=ward.now)
-    assert "1.5" not in str(refused.value)
-    assert not (tmp_path / "out").exists()

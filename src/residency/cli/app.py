@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from residency.cli import asking, governing, privacy, serving_page, steps, whole
+from residency.cli import asking, examining, governing, privacy, serving_page, steps, whole
 from residency.cli.doctor import doctor
 from residency.contract.errors import ResidencyError
 
@@ -26,7 +26,7 @@ for command in (
     steps.build,
     steps.train,
     asking.ask,
-    steps.validate,
+    examining.validate,
 ):
     app.command()(command)
 app.add_typer(governing.app, name="release")

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 import residency
-from residency import deid, validation
+from residency import deid
 from residency.cli.show import Json, close, fates, now, progress
 from residency.contract import specs
 
@@ -138,27 +138,4 @@ def train(
     settings = specs.load(residency.ModelSpec, spec) if spec else residency.ModelSpec()
     with progress() as show:
         manifest = residency.train(timelines, out, settings, now=now(), progress=show)
-    close(manifest, as_json=as_json)
-
-
-def validate(  # noqa: PLR0913 - two kinds of scores, and what they are held against
-    out: Out,
-    tasks: Annotated[Path, typer.Option(help="Folder of task files, in TOML.")],
-    model: Annotated[Path | None, typer.Option(help="Folder that train made; with --timelines.")] = None,
-    timelines: Annotated[Path | None, typer.Option(help="Folder that build made.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Anybody's scores instead: a table.")] = None,
-    truth: Annotated[Path | None, typer.Option(help="The simulation's truth, re-keyed.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Examine a model beside the baseline, or anybody's scores: report.html and report.json.
-
-    Example: residency validate work/report --tasks tasks --model work/model --timelines work/timelines
-    """
-    with progress() as show:
-        if predictions is not None and model is None and timelines is None and truth is None:
-            manifest = validation.validate_scores(out, tasks, predictions, now=now(), progress=show)
-        elif model is not None and timelines is not None and predictions is None:
-            manifest = validation.validate(out, tasks, model, timelines, truth, now=now(), progress=show)
-        else:
-            raise typer.BadParameter("give --model with --timelines, or --predictions alone")
     close(manifest, as_json=as_json)

@@ -18,10 +18,18 @@ METRICS: Final = (
     "auprc",
     "calibration_slope",
     "calibration_intercept",
+    "observed_expected",
     "ici",
+    "ici_over_prevalence",
     "net_benefit",
-    "lead_time_days",
+    "flagged_share",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "number_needed_to_evaluate",
     "sensitivity_at_alerts",
+    "lead_time_days",
+    "alerts_per_found",
     "utility",
 )
 TOO_FEW_EVENTS: Final = 100  # below it a group or a site gets "cannot tell"
@@ -35,6 +43,35 @@ class Metric(Struct, frozen=True):
     high: float | None
 
 
+class Point(Struct, frozen=True):
+    """One point of a curve: where it is, and the figures there by name."""
+
+    at: float
+    figures: dict[str, Metric]
+
+
+class Contrast(Struct, frozen=True, kw_only=True):
+    """How a metric of one group differs from that of the group's largest value.
+
+    Attributes:
+        group: for example `sex`.
+        value: for example `female`.
+        reference: the largest value.
+        metric: which one.
+        difference: value less reference.
+        p: of the difference, two-sided.
+        p_corrected: by Holm, over all contrasts of the task.
+    """
+
+    group: str
+    value: str
+    reference: str
+    metric: str
+    difference: Metric
+    p: float | None
+    p_corrected: float | None
+
+
 class Slice(Struct, frozen=True, kw_only=True):
     """What was measured on one slice of patients."""
 
@@ -46,6 +83,11 @@ class Slice(Struct, frozen=True, kw_only=True):
     stack: dict[str, Metric] | None = None
     best_possible: dict[str, Metric] | None = None
     paired: dict[str, Metric] = {}  # model − baseline
+    abstained: int = 0  # index times without an answer, in none of the figures
+    decision: list[
+        Point
+    ] = []  # at: risk at which one would act; net benefit of each score, and of acting on all
+    burden: list[Point] = []  # at: alerts per 100 patient-days; what the model's alerts find
 
     @property
     def can_tell(self) -> bool:
@@ -58,6 +100,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     tasks: dict[str, dict[str, Slice]]
     version: int = REPORT_VERSION
+    contrasts: dict[str, list[Contrast]] = {}  # of each task, between groups
     about: dict[str, str] = {}  # model and timelines digests, whether the patients are simulated
 
 

@@ -1,11 +1,12 @@
 from .baseline import BaselineSpec
 from .examination import ValidationSpec, validate
-from .scores import validate_scores
+from .scores import Offer, validate_scores
 from .seeds import Summary, summarise
 from .tasks import Task, load_tasks
 
 __all__ = [
     "BaselineSpec",
+    "Offer",
     "Summary",
     "Task",
     "ValidationSpec",

@@ -23,6 +23,7 @@ class Found:
         had_event: patients with the outcome within the horizon of some index time.
         found: those of them with an alert at such an index time.
         lead_days: from the first such alert to the outcome; NaN where not found.
+        alerts: alerts of each patient: days with one.
     """
 
     threshold: float
@@ -30,6 +31,7 @@ class Found:
     had_event: Bool[np.ndarray, " patient"]
     found: Bool[np.ndarray, " patient"]
     lead_days: Float[np.ndarray, " patient"]
+    alerts: Float[np.ndarray, " patient"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def alert(watch: Watch, per_100_days: float) -> Found:
         per_100_days: alerts allowed per 100 patient-days.
     """
     n = int(watch.patient.max()) + 1 if len(watch.patient) else 0
-    peak = _peaks(watch)
+    peak, owner = _peaks(watch)
     threshold = _threshold(peak, int(len(peak) * per_100_days / 100))
     hit = watch.label & (watch.score >= threshold)
     had_event = np.zeros(n, dtype=bool)
@@ -68,7 +70,16 @@ def alert(watch: Watch, per_100_days: float) -> Found:
     np.maximum.at(lead, watch.patient[hit], (watch.event_time[hit] - watch.time[hit]) / DAY)
     found = np.isfinite(lead)
     burden = 100 * float((peak >= threshold).mean()) if len(peak) else 0.0
-    return Found(threshold, burden, had_event, found, np.where(found, lead, np.nan))
+    alerts = np.bincount(owner[peak >= threshold], minlength=n).astype(np.float64)
+    return Found(threshold, burden, had_event, found, np.where(found, lead, np.nan), alerts)
+
+
+def alerts_per_found(found: Found, counts: UInt[np.ndarray, "patient draw"]) -> Float[np.ndarray, " draw"]:
+    """Alerts that are made for each patient found, per draw: how many looks one find costs."""
+    made = found.alerts @ counts
+    hits = found.found.astype(np.float64) @ counts
+    share: np.ndarray = np.divide(made, hits, out=np.full_like(made, np.nan), where=hits > 0)
+    return share
 
 
 def sensitivity(found: Found, counts: UInt[np.ndarray, "patient draw"]) -> Float[np.ndarray, " draw"]:
@@ -90,16 +101,17 @@ def lead_time(found: Found, counts: UInt[np.ndarray, "patient draw"]) -> Float[n
     return np.where(reached[-1] > 0, found.lead_days[who][middle], np.nan)
 
 
-def _peaks(watch: Watch) -> Float[np.ndarray, " day"]:
-    """Highest score of each patient-day."""
+def _peaks(watch: Watch) -> tuple[Float[np.ndarray, " day"], Int[np.ndarray, " day"]]:
+    """Highest score of each patient-day, and whose it is."""
     if not len(watch.patient):
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0, np.int64)
     day = watch.time // DAY
     order = np.lexsort((day, watch.patient))
     patient, day = watch.patient[order], day[order]
     new = np.concatenate(([True], (patient[1:] != patient[:-1]) | (day[1:] != day[:-1])))
-    highest: np.ndarray = np.maximum.reduceat(watch.score[order], np.flatnonzero(new))
-    return highest.astype(np.float64)
+    first = np.flatnonzero(new)
+    highest: np.ndarray = np.maximum.reduceat(watch.score[order], first)
+    return highest.astype(np.float64), patient[first]
 
 
 def _threshold(peak: Float[np.ndarray, " day"], n_alerts: int) -> float:

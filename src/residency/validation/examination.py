@@ -22,6 +22,7 @@ from residency.contract.specs import spec
 from residency.model import Model
 from residency.timeline import Timelines
 from residency.validation.baseline import BaselineSpec
+from residency.validation.contrasts import contrasts_of
 from residency.validation.measuring import Course, measure, rules_of
 from residency.validation.page import Examined, write_page
 from residency.validation.predicting import Bench, predict
@@ -91,7 +92,8 @@ def validate(  # noqa: PLR0913 - what is examined, on whom, and with what
             "timelines": open_made(timelines).digest,
             "simulated": "no" if truth is None else "yes",
         }
-        return written(step, tuple(parts), about, _rows(shards))
+        put_report(step, tuple(parts), about)
+        return step.finish(rows=_rows(shards), result={"tasks": headlines(tuple(parts))})
 
 
 def _predictions(step: Step, bench: Bench, task: Task) -> Shard:
@@ -104,29 +106,53 @@ def _predictions(step: Step, bench: Bench, task: Task) -> Shard:
 
 
 def examined(
-    predictions: pl.DataFrame, task: Task, settings: ValidationSpec, counts: Mapping[str, int]
+    predictions: pl.DataFrame,
+    task: Task,
+    settings: ValidationSpec,
+    counts: Mapping[str, int],
+    *,
+    bare: bool = False,
 ) -> Examined:
-    """Measure one task."""
+    """Measure one task; `bare` where its outcome is only what a file states."""
     rules = rules_of(predictions, task)
     measured = measure(predictions, task, rules, Course(settings.n_draws, settings.seed))
-    slices = {name: found.slice for name, found in measured.items()}
-    return Examined(task=task, rules=rules, slices=slices, predictions=predictions, counts=counts)
+    return Examined(
+        task=task,
+        rules=rules,
+        slices={name: found.slice for name, found in measured.items()},
+        contrasts=contrasts_of(measured),
+        predictions=predictions,
+        counts=counts,
+        bare=bare,
+    )
 
 
-def written(step: Step, parts: tuple[Examined, ...], about: dict[str, str], rows: Rows) -> Manifest:
-    """Write the report for machines and for people, and finish."""
-    report = Report(tasks={part.task.name: dict(part.slices) for part in parts}, about=about)
-    step.file("report.json", make=lambda path: write_report(report, path))
+def put_report(step: Step, parts: tuple[Examined, ...], about: dict[str, str], under: str = "") -> None:
+    """Write the report for machines and for people.
+
+    Args:
+        step: that it is part of.
+        parts: what was examined.
+        about: digests, and whether the patients are simulated.
+        under: folder in the step's own, for example `models/a/`.
+    """
+    report = Report(
+        tasks={part.task.name: dict(part.slices) for part in parts},
+        contrasts={part.task.name: part.contrasts for part in parts if part.contrasts},
+        about=about,
+    )
+    step.file(f"{under}report.json", make=lambda path: write_report(report, path))
     asked = msgspec.json.encode([_asked(part.task) for part in parts])
-    step.file("tasks.json", make=partial(_write, asked))
+    step.file(f"{under}tasks.json", make=partial(_write, asked))
     for part in parts:
         text = tomli_w.dumps(_without_none(specs.plain(part.task)))
-        step.file(f"tasks/{part.task.name}.toml", make=partial(_write, text.encode()))
-    step.file("report.html", make=lambda path: write_page(path, parts, about))
-    return step.finish(
-        rows=rows,
-        result={"tasks": {part.task.name: _headline(part.slices["all"]) for part in parts}},
-    )
+        step.file(f"{under}tasks/{part.task.name}.toml", make=partial(_write, text.encode()))
+    step.file(f"{under}report.html", make=lambda path: write_page(path, parts, about))
+
+
+def headlines(parts: tuple[Examined, ...]) -> dict[str, object]:
+    """Give the few figures that a manifest names."""
+    return {part.task.name: _headline(part.slices["all"]) for part in parts}
 
 
 def _rows(shards: list[Shard]) -> Rows:

@@ -43,6 +43,19 @@ def calibration_intercept(tally: Tally) -> Float[np.ndarray, " draw"]:
     return shift
 
 
+def prevalence(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Share of the rows with the outcome."""
+    events = tally.events.sum(axis=0)
+    return _ratio(events, events + tally.others.sum(axis=0))
+
+
+def observed_expected(tally: Tally) -> Float[np.ndarray, " draw"]:
+    """Outcomes that came, over those that the scores add up to; above 1 more came than was said."""
+    return _ratio(
+        tally.events.sum(axis=0), ((tally.events + tally.others) * tally.score[:, None]).sum(axis=0)
+    )
+
+
 def ici(tally: Tally) -> Float[np.ndarray, " draw"]:
     """Integrated calibration index: mean distance between predicted and smoothed observed risk.
 
@@ -58,6 +71,27 @@ def smoothed(tally: Tally) -> Float[np.ndarray, "group draw"]:
     """Observed risk at each group's score, smoothed."""
     design = _spline(_log_odds(tally.score), (tally.events + tally.others).mean(axis=1))
     return _logistic(design @ fit_logistic(design, tally))
+
+
+def at_threshold(tally: Tally, threshold: float) -> dict[str, Float[np.ndarray, " draw"]]:
+    """Say what acting at and above a risk comes to: whom it flags and finds, how often it is right."""
+    flagged = tally.score >= threshold
+    true, false = tally.events[flagged].sum(axis=0), tally.others[flagged].sum(axis=0)
+    events, others = tally.events.sum(axis=0), tally.others.sum(axis=0)
+    return {
+        "flagged_share": _ratio(true + false, events + others),
+        "sensitivity": _ratio(true, events),
+        "specificity": _ratio(others - false, others),
+        "ppv": _ratio(true, true + false),
+        "number_needed_to_evaluate": _ratio(true + false, true),
+    }
+
+
+def benefit_of_all(tally: Tally, threshold: float) -> Float[np.ndarray, " draw"]:
+    """Net benefit of acting on everybody."""
+    share = prevalence(tally)
+    gain: np.ndarray = share - (1 - share) * threshold / (1 - threshold)
+    return gain
 
 
 def net_benefit(tally: Tally, threshold: float) -> Float[np.ndarray, " draw"]:

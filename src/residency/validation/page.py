@@ -8,20 +8,29 @@ from typing import Final
 import jinja2
 import polars as pl
 
-from residency.contract.report import METRICS, TOO_FEW_EVENTS, Metric, Slice
-from residency.validation.measuring import Rules
+from residency.contract.report import METRICS, TOO_FEW_EVENTS, Contrast, Metric, Slice
+from residency.validation.figures import Rules
 from residency.validation.plots import NAMES, plots
 from residency.validation.tasks import Task
+from residency.validation.words import slice_name
 
 WORDS: Final = {
     "auroc": "AUROC: chance that one with the outcome is ranked above one without",
     "auprc": "AUPRC: average precision",
     "calibration_slope": "calibration slope: 1 is right, below 1 too bold",
     "calibration_intercept": "calibration intercept: 0 is right, above 0 the outcome is commoner than said",
+    "observed_expected": "O:E: outcomes that came, over those foretold; 1 is right",
     "ici": "ICI: mean distance between predicted and observed risk",
+    "ici_over_prevalence": "ICI over the share with the outcome",
     "net_benefit": "net benefit at the stated threshold",
+    "flagged_share": "share at or above the threshold",
+    "sensitivity": "share of outcomes at or above the threshold",
+    "specificity": "share of the others below the threshold",
+    "ppv": "share of those at or above the threshold with the outcome",
+    "number_needed_to_evaluate": "number needed to evaluate: looked at for each with the outcome",
+    "sensitivity_at_alerts": "patients found at the stated burden of alerts, of those with the outcome",
     "lead_time_days": "lead time: median days from alert to outcome",
-    "sensitivity_at_alerts": "share of outcomes found at the stated burden of alerts",
+    "alerts_per_found": "alerts made for each patient found",
     "utility": "utility of the challenge: 0 is no alarm, 1 perfect alarms",
 }
 SHORT: Final = ("auroc", "auprc", "calibration_slope", "calibration_intercept", "net_benefit", "utility")
@@ -34,8 +43,10 @@ class Examined:
     task: Task
     rules: Rules
     slices: Mapping[str, Slice]
+    contrasts: list[Contrast]
     predictions: pl.DataFrame
     counts: Mapping[str, int]
+    bare: bool = False  # the outcome is only what a file states
 
     @property
     def whole(self) -> Slice:
@@ -92,10 +103,3 @@ def verdict(measured: Slice) -> str:
     if difference.high < 0:
         return "LightGBM ranks patients better than the network."
     return "No difference in ranking between the network and LightGBM could be shown."
-
-
-def slice_name(name: str) -> str:
-    """Write the name of a slice for people."""
-    if name == "all":
-        return "all held-out patients of the training sites"
-    return name.removeprefix("group=").replace("=", ": ").replace("_", " ")

@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from residency.validation import metrics
-from residency.validation.measuring import SCORES, Rules
+from residency.validation.figures import SCORES, Rules
 from residency.validation.tally import Scored, Tally, exact
 
 COLOURS: Final = {"model": "#14508c", "baseline": "#b4581a", "best_possible": "#5a5a5a"}
@@ -20,7 +20,7 @@ NAMES: Final = {
     "stack": "both, stacked",
     "best_possible": "best possible",
 }
-_STYLE: Final = {
+STYLE: Final = {
     "svg.fonttype": "none",
     "svg.hashsalt": "residency",
     "font.family": "sans-serif",
@@ -36,18 +36,20 @@ def plots(predictions: pl.DataFrame, rules: Rules) -> str:
     held = predictions.filter(pl.col("split") == "held_out")
     if not held["label"].any() or held["label"].all():
         return ""
-    tallies = {name: _tally(held, column) for name, column in SCORES.items() if column in held.columns}
+    tallies = {name: tally_of(held, column) for name, column in SCORES.items() if column in held.columns}
     shown = {name: tally for name, tally in tallies.items() if name in COLOURS and len(tally.score)}
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(10.4, 3.4), layout="constrained")
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(10.4, 3.4))
         left, middle, right = figure.subplots(1, 3)
+        figure.subplots_adjust(left=0.055, right=0.99, bottom=0.15, top=0.92, wspace=0.24)
         _calibration(left, shown)
         _decision(middle, shown, rules)
         _roc(right, shown)
-        return _svg(figure)
+        return svg_of(figure)
 
 
-def _tally(rows: pl.DataFrame, column: str) -> Tally:
+def tally_of(rows: pl.DataFrame, column: str) -> Tally:
+    """Tally the rows that have a score."""
     score = rows[column].to_numpy().astype(np.float64)
     kept = ~np.isnan(score)
     patient = np.zeros(int(kept.sum()), dtype=np.int64)
@@ -55,18 +57,24 @@ def _tally(rows: pl.DataFrame, column: str) -> Tally:
     return exact(Scored(patient, label, score[kept], weight))
 
 
+def tenths(tally: Tally) -> tuple[np.ndarray, np.ndarray]:
+    """Give the mean score and the share with the outcome of each tenth of the weight."""
+    rate = tally.events[:, 0] + tally.others[:, 0]
+    share = (np.cumsum(rate) - rate / 2) / rate.sum()
+    bins = np.minimum((share * _BINS).astype(int), _BINS - 1)
+    weight = np.bincount(bins, rate, _BINS)
+    held = weight > 0
+    said = (np.bincount(bins, rate * tally.score, _BINS) / np.maximum(weight, 1e-12))[held]
+    came = (np.bincount(bins, tally.events[:, 0], _BINS) / np.maximum(weight, 1e-12))[held]
+    return said, came
+
+
 def _calibration(axes: Any, tallies: Mapping[str, Tally]) -> None:
     top = 0.0
     for name, tally in tallies.items():
         if name == "best_possible":
             continue
-        rate = tally.events[:, 0] + tally.others[:, 0]
-        share = (np.cumsum(rate) - rate / 2) / rate.sum()
-        bins = np.minimum((share * _BINS).astype(int), _BINS - 1)
-        weight = np.bincount(bins, rate, _BINS)
-        held = weight > 0
-        said = (np.bincount(bins, rate * tally.score, _BINS) / np.maximum(weight, 1e-12))[held]
-        came = (np.bincount(bins, tally.events[:, 0], _BINS) / np.maximum(weight, 1e-12))[held]
+        said, came = tenths(tally)
         axes.plot(said, came, "o-", color=COLOURS[name], label=NAMES[name], markersize=4, linewidth=1)
         top = max(top, float(said.max()), float(came.max()))
     axes.plot([0, top], [0, top], "--", color="#999999", linewidth=1)
@@ -110,7 +118,8 @@ def _roc(axes: Any, tallies: Mapping[str, Tally]) -> None:
     axes.legend(frameon=False)
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """Give a drawing as SVG, the same bytes each time."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -1,120 +1,189 @@
-"""In: a file of anybody's scores with outcomes. Out: the same report, of that model alone.
+"""In: files of anybody's scores, with outcomes. Out: each model's report, and one page with the verdicts.
 
-The file is Parquet or CSV with `subject_id`, `prediction_time`, `score` (a probability) and `label`; `task`
-where there are several; `site`, `weight`, `event_time` and `group_…` where they are known.
+OUT holds `verdict.html` (the page), `verdict.json`, `predictions/`, and `report.html` and `report.json`; of
+several models these lie under `models/NAME/`.
 """
 
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Final
 
+import numpy as np
 import polars as pl
 
 from residency.contract import specs
 from residency.contract.digests import digest_file
-from residency.contract.errors import InputError, SchemaError
+from residency.contract.errors import InputError, SchemaError, SpecError
 from residency.contract.lineage import Manifest, Rows, Step
 from residency.contract.progress import Progress, silent
-from residency.validation.examination import ValidationSpec, examined, written
-from residency.validation.tasks import Task, load_tasks
+from residency.validation.examination import ValidationSpec
+from residency.validation.judgement import Candidate, Docket, put_judgement
+from residency.validation.offered import Offered, read_offered
+from residency.validation.tasks import AtLabels, LabelledOutcome, Task, load_tasks
 
-NEEDED: Final = ("subject_id", "prediction_time", "score", "label")
+EXAMINED: tuple[str, ...] = ("held_out", "external")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is examined.
+
+    Attributes:
+        files: of scores; the name before an `=`, or else the file's, is the model's.
+        tasks: folder of task definitions; None: the file's outcome as it stands.
+        threshold: one would act at this risk, where there are no tasks; None for the share with the outcome.
+        title: of the outcome, where there are no tasks.
+        statements: what the vendors state, in TOML.
+        leave_out: leave rows out that cannot be examined, rather than refuse the file.
+    """
+
+    files: tuple[str, ...]
+    tasks: Path | None = None
+    threshold: float | None = None
+    title: str = "The outcome in the file"
+    statements: Path | None = None
+    leave_out: bool = False
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Give the files."""
+        return tuple(Path(file.rpartition("=")[2]) for file in self.files)
 
 
 def validate_scores(
     out: Path,
-    tasks: Path,
-    predictions: Path,
+    offer: Offer,
     settings: ValidationSpec | None = None,
     *,
     now: datetime,
     progress: Progress = silent,
 ) -> Manifest:
-    """Examine scores that somebody else's model gave; there is no baseline then.
+    """Examine scores that other people's models gave.
 
     Args:
         out: the folder to write.
-        tasks: folder of `*.toml`, one a task.
-        predictions: the file.
+        offer: files, and what they are held against.
         settings: see `ValidationSpec`.
         now: the run's start, aware.
         progress: is told of each task.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, or holds scores that are no probabilities.
+        InputError: a file cannot be read, or holds what cannot be examined.
+        SpecError: two models have the same name, or the statements are none.
     """
     settings = settings or ValidationSpec()
-    asked = load_tasks(tasks)
-    spec = {**specs.plain(settings), "tasks": [specs.plain(task) for task in asked]}
-    table = _read(predictions)
-    digest = digest_file(predictions)
-    with Step(out, name="validate", inputs=[digest], spec=spec, now=now) as step:
+    tasks = bare_task(offer) if offer.tasks is None else load_tasks(offer.tasks)
+    candidates = _candidates(offer, tasks)
+    spec = {
+        **specs.plain(settings),
+        "tasks": [specs.plain(task) for task in tasks],
+        "models": sorted(candidates),
+        "leave_out": offer.leave_out,
+    }
+    also = [] if offer.statements is None else [digest_file(offer.statements)]
+    digests = [digest_file(path) for path in offer.paths]
+    with Step(out, name="validate", inputs=[*digests, *also], spec=spec, now=now) as step:
         if step.manifest is not None:
             return step.manifest
-        parts = []
-        for number, task in enumerate(asked):
-            progress("examining tasks", number, len(asked))
-            rows = _of_task(table, task, asked, predictions)
-            place = f"predictions/{task.name}"
-            shard = step.shard(task.name, place, suffix=".parquet", make=partial(_write, rows))
-            parts.append(examined(rows, task, settings, shard.counts))
-        about = {"scores": digest, "simulated": "no"}
-        kept = sum(len(part.predictions) for part in parts)
-        return written(step, tuple(parts), about, Rows(read=len(table), kept=kept))
-
-
-def _write(rows: pl.DataFrame, path: Path) -> int:
-    rows.write_parquet(path, compression="zstd")
-    return len(rows)
-
-
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        is_parquet = path.suffix == ".parquet"
-        table = pl.read_parquet(path) if is_parquet else pl.read_csv(path, try_parse_dates=True)
-    except (OSError, pl.exceptions.PolarsError):
-        raise InputError("cannot read the predictions as Parquet or CSV", where=str(path)) from None
-    missing = [name for name in NEEDED if name not in table.columns]
-    if missing:
-        raise SchemaError(f"missing columns: {', '.join(missing)}", where=str(path))
-    try:
-        typed = table.with_columns(
-            pl.col("prediction_time").cast(pl.Datetime("us")),
-            pl.col("score").cast(pl.Float64),
-            pl.col("label").cast(pl.Int8).cast(pl.Boolean),
-            *_optional(table),
+        docket = Docket(
+            tasks=thresholds_of(tasks, candidates),
+            candidates=candidates,
+            settings=settings,
+            statements=offer.statements,
+            about={"scores": ", ".join(digests), "simulated": "no"},
+            bare=offer.tasks is None,
         )
-    except pl.exceptions.PolarsError:
-        raise SchemaError("a column of the predictions has a wrong type", where=str(path)) from None
-    outside = typed.filter(
-        pl.col("score").is_between(0, 1).not_() | pl.any_horizontal(pl.col(*NEEDED).is_null())
+        result = put_judgement(step, docket, progress)
+        return step.finish(rows=_rows(candidates, offer), result=result)
+
+
+def _rows(candidates: dict[str, Candidate], offer: Offer) -> Rows:
+    kept = sum(len(rows) for one in candidates.values() for rows in one.rows.values())
+    dropped: dict[str, int] = {}
+    for one in candidates.values():
+        for reason, n in one.left_out.items():
+            dropped[reason] = dropped.get(reason, 0) + n
+    return Rows(read=kept + sum(dropped.values()), kept=kept, dropped=dropped)
+
+
+def bare_task(offer: Offer) -> tuple[Task, ...]:
+    """Make the task of a bare file: the outcome that it states."""
+    try:
+        task = Task(
+            name="outcome",
+            title=offer.title,
+            landmark=AtLabels(kind="labels"),
+            outcome=LabelledOutcome(label="outcome"),
+            horizon_days=1.0,
+            threshold=offer.threshold,
+        )
+    except ValueError as error:
+        raise SpecError(str(error), where="threshold") from None
+    return (task,)
+
+
+def thresholds_of(tasks: tuple[Task, ...], candidates: dict[str, Candidate]) -> tuple[Task, ...]:
+    """Give each task that states no threshold the share with the outcome, the same for all models."""
+
+    def stated(task: Task) -> Task:
+        if task.threshold is not None:
+            return task
+        held = [one.rows[task.name].select("label", "weight") for one in candidates.values()]
+        rows = pl.concat(held)
+        weight = rows["weight"].to_numpy()
+        share = float(np.average(rows["label"].to_numpy(), weights=weight)) if weight.sum() > 0 else 0.1
+        return replace(task, threshold=min(max(share, 0.001), 0.999))
+
+    return tuple(stated(task) for task in tasks)
+
+
+def _candidates(offer: Offer, tasks: tuple[Task, ...]) -> dict[str, Candidate]:
+    found: dict[str, Candidate] = {}
+    for given, path in zip(offer.files, offer.paths, strict=True):
+        offered = read_offered(path, leave_out=offer.leave_out)
+        for inner in sorted(offered.rows["model"].unique()):
+            name = named(inner or given.rpartition("=")[0] or path.stem)
+            if name in found:
+                raise SpecError(
+                    f"two models are called {name}",
+                    where=str(path),
+                    mend="name them: --predictions NAME=FILE",
+                )
+            rows = offered.rows.filter(pl.col("model") == inner)
+            found[name] = _candidate(rows, offered, path, tasks)
+    return found
+
+
+def named(text: str) -> str:
+    """Make a model's name fit for a folder.
+
+    Example:
+        >>> named("Vendor A, v2.1")
+        'vendor_a_v2.1'
+    """
+    return re.sub(r"[^a-z0-9.]+", "_", text.lower()).strip("_.") or "model"
+
+
+def _candidate(rows: pl.DataFrame, offered: Offered, path: Path, tasks: tuple[Task, ...]) -> Candidate:
+    split = rows["split"].is_in(EXAMINED)
+    left_out = {reason: n for reason, n in offered.counts.items() if n and reason != "abstained"}
+    if not split.all():
+        left_out["taught the model, by the file"] = int((~split).sum())
+    rows = rows.filter(split).drop("model").sort("subject_id", "prediction_time")
+    return Candidate(
+        rows={task.name: _of_task(rows, task, tasks, path) for task in tasks},
+        left_out=left_out,
+        source=str(path.name) if not offered.has_patients else "",
+        has_times=offered.has_times,
     )
-    if len(outside):
-        raise InputError(
-            f"{len(outside)} rows have a null, or a score that is no probability",
-            where=str(path),
-            mend="scores must lie between 0 and 1",
-        )
-    return typed.sort("subject_id", "prediction_time")
 
 
-def _optional(table: pl.DataFrame) -> list[pl.Expr]:
-    """Give the optional columns, or what stands for them."""
-    held = table.columns
-    return [
-        (pl.col("site").cast(pl.String) if "site" in held else pl.lit("here")).alias("site"),
-        (pl.col("weight").cast(pl.Float64) if "weight" in held else pl.lit(1.0)).alias("weight"),
-        (pl.col("event_time") if "event_time" in held else pl.col("prediction_time"))
-        .cast(pl.Datetime("us"))
-        .alias("event_time"),
-        pl.lit("held_out").alias("split"),
-    ]
-
-
-def _of_task(table: pl.DataFrame, task: Task, asked: tuple[Task, ...], where: Path) -> pl.DataFrame:
-    if "task" in table.columns:
-        return table.filter(pl.col("task") == task.name).drop("task")
-    if len(asked) > 1:
+def _of_task(rows: pl.DataFrame, task: Task, tasks: tuple[Task, ...], where: Path) -> pl.DataFrame:
+    named_here = set(rows["task"].unique()) - {""}
+    if len(tasks) > 1 and not named_here:
         raise SchemaError("there are several tasks, and no column `task`", where=str(where))
-    return table
+    mine = rows.filter(pl.col("task") == task.name) if named_here and len(tasks) > 1 else rows
+    if not len(mine):
+        raise InputError(f"no row is of the task {task.name}", where=str(where))
+    return mine.drop("task")

@@ -14,7 +14,8 @@ import polars as pl
 from residency.contract.errors import InputError
 from residency.contract.lineage import open_made
 from residency.contract.report import METRICS, Report, read_report
-from residency.validation.measuring import Course, Figure, Measured, measure, rules_of
+from residency.validation.figures import Figure
+from residency.validation.measuring import Course, Measured, measure, rules_of
 from residency.validation.page import figure
 from residency.validation.tasks import Task, load_tasks
 
