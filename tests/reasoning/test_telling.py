@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
-from residency.contract.questions import Answer, AnyQuestion, Changes, Forecast, Outcome
+from residency.contract.questions import Answer, AnyQuestion, Changes, Forecast, Outcome, Treatment
 from residency.model import Model
 from residency.reasoning import Index, ask
 from residency.reasoning.answers import instant
@@ -31,7 +31,11 @@ def places(packed: Packed, n: int, seed: int) -> Index:
 
 def every_kind(as_of: int) -> list[AnyQuestion]:
     since = instant(as_of) - timedelta(days=60)
-    return [Changes(since=since), Changes(since=since, outcomes=(PARENT,), horizon_days=90.0)]
+    return [
+        Changes(since=since),
+        Changes(since=since, outcomes=(PARENT,), horizon_days=90.0),
+        Treatment(options=("losartan", "warfarin"), outcome=PARENT, horizon_days=365.0),
+    ]
 
 
 def records_of(packed: Packed) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
 from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, plan_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
+from residency.reasoning.treatment import resolved
 from residency.reasoning.views import View, view_of
 from residency.timeline import Attachments
 
@@ -97,6 +98,7 @@ class _Asker:
 
     def tell(self, question: AnyQuestion, chart: Chart, patient: Int64[np.ndarray, " 1"]) -> Answer:
         """Answer another question than a forecast, with the forecasts that it needs."""
+        question = resolved(question, self.model.vocabulary)
         found = [
             self.forecast([need.forecast], Index(patient, np.array([need.as_of])))[0]
             for need in needs(question, chart.as_of)

@@ -127,14 +127,13 @@ def _seen_between(chart: Chart, start: int, days: tuple[float, float]) -> Rows:
 
 
 def _finding(chart: Chart, rule: FindingRule) -> Iterator[Loop]:
-    """Look at the last report with the finding; its study counts as the finding's own, not as a follow-up."""
-    for document in reversed(chart.documents):
+    """Look at the first report with the finding that nothing followed; later ones restart no clock."""
+    acts = chart.time[chart.of(*rule.acted)]
+    for document in chart.documents:
         found = _found(document, rule)
-        if found is None:
+        if found is None or (acts > document.time + DAY).any():
             continue
-        acts = chart.of(*rule.acted)
-        done = (chart.time[acts] > document.time + DAY).any()
-        if not done and _days(document.time, chart.as_of) >= rule.within_days:
+        if _days(document.time, chart.as_of) >= rule.within_days:
             yield Loop(
                 "finding_without_follow_up", rule.name,
                 f"A report of {day_of(document.time)} tells of {rule.says}; no {_either(rule.acted)} is on"

@@ -22,14 +22,16 @@ from residency.contract.questions import (
     Modality,
     Risk,
     Statement,
+    Treatment,
 )
 from residency.reasoning.answers import instant, microseconds
 from residency.reasoning.changes import changed
 from residency.reasoning.chart import Chart
 from residency.reasoning.loops import open_loops
+from residency.reasoning.treatment import baseline, weighed
 
-TOLD: Final = (Changes,)
-ANSWERED: Final = "forecast, changes"
+TOLD: Final = (Changes, Treatment)
+ANSWERED: Final = "forecast, changes, treatment"
 _YEAR: Final = 365.25
 _STALE_DAYS: Final = 730.5
 NOT_CHECKED: Final = "not_checked"
@@ -69,7 +71,7 @@ def needs(question: AnyQuestion, as_of: int) -> tuple[Need, ...]:
         days = _YEAR if question.horizon_days is UNSET else question.horizon_days
         forecast = Forecast(outcomes=question.outcomes, horizons_days=(days,))
         return Need(forecast, since), Need(forecast, as_of)
-    return ()
+    return (Need(baseline(question), as_of),) if isinstance(question, Treatment) else ()
 
 
 def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, release: str = "") -> Answer:
@@ -87,6 +89,15 @@ def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, releas
         return msgspec.structs.replace(empty, abstentions=(none,))
     if isinstance(question, Changes):
         return _changes(question, chart, found, empty)
+    if isinstance(question, Treatment):
+        risks, said = weighed(question, chart, found[0])
+        return msgspec.structs.replace(
+            empty,
+            risks=risks,
+            statements=said,
+            abstentions=tuple(dict.fromkeys((*empty.abstentions, *found[0].abstentions))),
+            research=found[0].research,
+        )
     raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
 
 
