@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -36,6 +37,7 @@ from residency.model.attachments import without_kinds
 from residency.reasoning import Limits, ask
 from residency.records import Feed, ingest
 from residency.simulation import HospitalSpec, simulate
+from residency.simulation.spec import Variant
 from residency.timeline import Timelines, build, take, without
 from residency.timeline.segments import offsets
 from residency.validation import Task, load_tasks
@@ -247,11 +249,11 @@ def line(found: dict[str, Figure]) -> Iterator[str]:
         yield "–" if other is None else told(Figure(one.value - other.value, one.draws - other.draws))
 
 
-def made(work: Path, n_patients: int, seed: int, spec: ModelSpec) -> Bench:
+def made(work: Path, whom: HospitalSpec, spec: ModelSpec) -> Bench:
     """Make, or find made, the hospital, its timelines and both networks."""
     now = datetime.now(UTC)
     hospital = work / "hospital"
-    simulate(hospital, HospitalSpec(n_patients=n_patients, seed=seed), now=now)
+    simulate(hospital, whom, now=now)
     mapping = ROOT / "examples/hospital/mapping.toml"
     feeds = [Feed("fhir", [hospital / "fhir"], mapping)] + [Feed(n, [hospital / n]) for n in ("dicom", "vcf")]
     ingest(work / "records", feeds, now=now)
@@ -261,7 +263,7 @@ def made(work: Path, n_patients: int, seed: int, spec: ModelSpec) -> Bench:
         train(work / "timelines", work / name, one, now=now, progress=tell)
     data = Timelines.open(work / "timelines")
     models = (Model.open(work / name) for name in ("codes", "unified"))
-    return Bench(data, *models, _truth(hospital / "truth", work / "truth"), seed)
+    return Bench(data, *models, _truth(hospital / "truth", work / "truth"), whom.seed)
 
 
 def _truth(truth: Path, out: Path) -> Path:
@@ -286,6 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--patients", type=int, default=2500)
+    parser.add_argument("--variant", choices=get_args(Variant), default="plain")
     parser.add_argument("--passes", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -293,8 +296,10 @@ def main() -> None:
     parser.add_argument("--tasks", type=Path, default=ROOT / "examples/hospital/tasks")
     given = parser.parse_args()
     spec = ModelSpec(passes=given.passes, threads=given.threads, seed=given.seed)
-    bench = made(given.work, given.patients, given.seed, spec)
-    lines = [f"{given.patients} simulated patients, seed {given.seed}, {bench.unified.spec.size} network."]
+    whom = HospitalSpec(n_patients=given.patients, seed=given.seed, variant=given.variant)
+    bench = made(given.work, whom, spec)
+    size = bench.unified.spec.size
+    lines = [f"{given.patients} simulated patients ({given.variant}), seed {given.seed}, {size} network."]
     for task in load_tasks(given.tasks):
         lines += examine(bench, task, given.draws)
         (given.work / "modalities.md").write_text("\n".join(lines) + "\n", "utf-8")
