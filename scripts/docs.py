@@ -12,6 +12,7 @@ from pathlib import Path
 import residency
 from residency import flow, release
 from residency.contract.questions import schemas
+from residency.model import adaptation, planning
 
 ROOT = Path(__file__).parents[1]
 SPECS: dict[str, tuple[str, type]] = {
@@ -25,6 +26,8 @@ SPECS: dict[str, tuple[str, type]] = {
     "de-identification policy": ("residency deidentify --policy", residency.Policy),
     "build": ("residency build --spec", residency.BuildSpec),
     "train": ("residency train --spec", residency.ModelSpec),
+    "plan": ("residency plan --spec", planning.PlanSpec),
+    "adapt": ("residency adapt --spec", adaptation.AdaptSpec),
     "release policy": ("residency release", release.ReleasePolicy),
 }
 

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from residency.cli import asking, examining, governing, privacy, serving_page, steps, whole
+from residency.cli import (
+    adapting,
+    asking,
+    examining,
+    governing,
+    planning,
+    privacy,
+    serving_page,
+    steps,
+    whole,
+)
 from residency.cli.doctor import doctor
 from residency.contract.errors import ResidencyError
 
@@ -24,7 +34,9 @@ for command in (
     steps.key,
     steps.deidentify,
     steps.build,
+    planning.plan,
     steps.train,
+    adapting.adapt,
     asking.ask,
     examining.validate,
 ):

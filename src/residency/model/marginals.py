@@ -99,6 +99,21 @@ def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
     )
 
 
+def marginals_of(data: Timelines, spec: ModelSpec, targets: Targets) -> Marginals:
+    """Work out the rates of given targets from these data's train patients, as an adaptation needs them.
+
+    Raises:
+        TrainingError: no train patient was observed after a dated moment.
+    """
+    drawn = _draw(data, np.random.default_rng([spec.seed, 0]))
+    n_index = sum(len(index.follow_up) for _, index in drawn)
+    if not n_index:
+        raise TrainingError("no train patient was observed after a dated moment", mend="look at observation/")
+    events, days = _count(drawn, targets)
+    n_events = events.sum(axis=2).astype(np.int64)
+    return Marginals(targets, _log_rates(events, days), n_events, n_index, _priors(data))
+
+
 def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index]]:
     drawn = []
     left = MOST_PATIENTS

@@ -116,12 +116,20 @@ class Model:
     n_heads: int = N_HEADS
 
     @classmethod
-    def open(cls, folder: Path) -> "Model":
+    def open(cls, folder: Path, *, base: Path | None = None) -> "Model":
         """Open a finished model and verify every file of it before any weight is used.
+
+        Args:
+            folder: what training made, or what `adapt` made.
+            base: of an adapter, where it does not lie where it lay when the adapter was made.
 
         Raises:
             LineageError: the folder is not finished, was altered, or is of another format.
         """
+        if open_made(folder).step == "adapt":
+            from residency.model.adaptation.opening import open_adapted  # it needs what is defined here
+
+            return open_adapted(folder, base)
         manifest = open_made(folder, "train", verify=True)
         try:
             settings = msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=Settings)

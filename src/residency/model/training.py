@@ -1,7 +1,8 @@
 """In: a folder of packed timelines and a spec. Out: a new folder with the trained, calibrated model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ import msgspec
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Float32, Float64, Int64
 
 from residency.contract.codes import DEATH
 from residency.contract.lineage import Manifest, Rows, Step
 from residency.contract.packed import ATTACHMENT_KINDS
 from residency.contract.plugins import ENCODERS
 from residency.contract.progress import Progress, silent
+from residency.contract.schema import SHOWN_FILE
 from residency.contract.specs import plain
 from residency.model.attachments import (
     ENCODERS_FOLDER,
@@ -79,7 +82,7 @@ def train(
         n_patients, n_events = _train_size(data)
         sized = spec.sized(n_events)
         data = reading(data, kinds_read(data, sized))
-        with _steady(sized.threads):
+        with steady(sized.threads):
             found = marginals(data, sized)
             attaching, encoded = _attach(step, data, sized, found, progress)
             given = setup(data, sized, found, encoded)
@@ -111,7 +114,7 @@ def _attach(
 
 
 @contextmanager
-def _steady(threads: int) -> Iterator[None]:
+def steady(threads: int) -> Iterator[None]:
     """Same bytes every time: thread count, deterministic kernels, own draws; and put back what was."""
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
@@ -135,13 +138,46 @@ def _train_size(data: Timelines) -> tuple[int, int]:
     return patients, events
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a network said of the tuning patients, and what came."""
+
+    observed: Float64[np.ndarray, "class target"]
+    expected: Float64[np.ndarray, "class target"]
+    logit: Float32[torch.Tensor, " label"]
+    value: Float32[torch.Tensor, " label"]
+    task: Int64[torch.Tensor, " label"]
+    n_tasks: int
+
+    @classmethod
+    def of(cls, parts: Sequence["Told"]) -> "Told":
+        """Put parts together, of which there is one or more."""
+        observed, expected = (sum(getattr(part, name) for part in parts) for name in ("observed", "expected"))
+        logit, value, task = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("logit", "value", "task")
+        )
+        return cls(np.asarray(observed), np.asarray(expected), logit, value, task, parts[0].n_tasks)
+
+    def calibration(self) -> Calibration:
+        """Fit the corrections; none where nothing was said."""
+        lines = (
+            label_line(self.logit[self.task == t], self.value[self.task == t]) for t in range(self.n_tasks)
+        )
+        first, again = (hazard_factors(*pair) for pair in zip(self.observed, self.expected, strict=True))
+        return Calibration(tuple(lines), (first, again))
+
+
 def calibrate(given: Setup, network: Network) -> Calibration:
     """Fit the corrections on the tuning patients; none where there are no such patients."""
+    return told(given, network).calibration()
+
+
+def told(given: Setup, network: Network) -> Told:
+    """Ask a network about the tuning patients."""
     n_targets, n_tasks = len(given.marginals.targets), len(given.data.labels)
     observed, expected = np.zeros((2, n_targets)), np.zeros((2, n_targets))
-    logits: list[torch.Tensor] = []
-    values: list[torch.Tensor] = []
-    tasks: list[torch.Tensor] = []
+    logits, values = [torch.zeros(0)], [torch.zeros(0)]
+    tasks = [torch.zeros(0, dtype=torch.int64)]
     for at, piece in enumerate(plan(given.data, "tuning", given.spec, None)):
         rng = np.random.default_rng([given.spec.seed, _STREAM, at])
         batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
@@ -158,12 +194,7 @@ def calibrate(given: Setup, network: Network) -> Calibration:
         logits.append(said.gather(1, labels.task[:, None]).squeeze(1))
         values.append(labels.value)
         tasks.append(labels.task)
-    if not logits:
-        return Calibration.none(n_tasks, n_targets)
-    logit, value, task = torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks)
-    lines = tuple(label_line(logit[task == t], value[task == t]) for t in range(n_tasks))
-    first, again = (hazard_factors(seen, said) for seen, said in zip(observed, expected, strict=True))
-    return Calibration(lines, (first, again))
+    return Told(observed, expected, torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks), n_tasks)
 
 
 def _tally(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -183,6 +214,8 @@ def _write(step: Step, given: Setup, network: Network, calibration: Calibration,
     step.file(WEIGHTS_FILE, make=lambda path: write_tensors(path, weights, {"format": "pt"}))
     step.file(VOCABULARY_FILE, make=vocabulary.write_codes)
     step.file(VALUES_FILE, make=vocabulary.write_values)
+    if (shown := given.data.folder / SHOWN_FILE).exists():  # what a request may show
+        step.file(SHOWN_FILE, make=lambda path: path.write_bytes(shown.read_bytes()) and 0)
     step.file(TARGETS_FILE, make=lambda path: _write_targets(path, given, found))
     step.file(CALIBRATION_FILE, make=calibration.write)
     step.file(CURVE_FILE, make=lambda path: _write_curve(path, point))
