@@ -44,6 +44,7 @@ for command in (
 app.add_typer(governing.app, name="release")
 app.command()(serving_page.serve)
 app.command()(privacy.withdraw)
+app.command()(privacy.reidentify)
 app.command(name="sign-risk")(privacy.sign_risk)
 app.command()(whole.run)
 app.command()(doctor)

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,7 @@ def _asked(what: str, file: Path | None) -> str:
     if file is None:
         text = getpass.getpass(f"{what}: ")
     elif str(file) == "-":
-        text = sys.stdin.readline()
+        text = sys.stdin.read()
     else:
         text = file.read_text("utf-8")
     if not text.strip():
@@ -58,6 +59,34 @@ def withdraw(  # noqa: PLR0913 - who, where, by whom
             folders, patient, rules, by=by, now=now(), reason=reason, dry_run=dry_run, progress=show
         )
     _say(told, dry_run=dry_run, as_json=as_json)
+
+
+def reidentify(
+    records: Annotated[Path, typer.Argument(help="Folder of identified event tables.")],
+    policy: Policy,
+    by: By,
+    reason: Annotated[str, typer.Option(help="Why, in words; kept in the register.")],
+    id_file: Annotated[
+        Path | None,
+        typer.Option(help="File with a pseudonym a line, or -; else asked for."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say who is behind pseudonyms, for a need that is put on record first; takes the key and the records.
+
+    Example: residency reidentify work/records --policy examples/policy.toml --by "Dr. A" --reason "finding"
+    """
+    try:
+        wanted = [int(one) for one in _asked("pseudonym", id_file).split()]
+    except ValueError:
+        raise typer.BadParameter("a pseudonym is a whole number") from None
+    rules = deid.load_policy(policy)
+    found = deid.reidentify(records, wanted, rules, by=by, reason=reason, now=now())
+    if as_json:
+        typer.echo(msgspec.json.encode([asdict(one) for one in found]).decode())
+        return
+    for one in found:
+        typer.echo(f"{one.pseudonym}: {', '.join(one.references) or one.ingest_id}, {one.site}")
 
 
 def sign_risk(

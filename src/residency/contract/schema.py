@@ -23,6 +23,7 @@ CODES_FILE: Final = "metadata/codes.parquet"
 SUBJECTS_FILE: Final = "metadata/subjects.parquet"
 IDENTIFIERS_FILE: Final = "metadata/identifiers.parquet"
 DATASET_FILE: Final = "metadata/dataset.json"
+SHOWN_FILE: Final = "metadata/shown.json"  # codes and variants that enough patients have
 MANIFEST: Final = "made-from.json"
 
 MOMENT: Final = pa.timestamp("us")

@@ -4,6 +4,8 @@ from .keys import fingerprint, new_key, read_key
 from .pixels import Stored, hide_pixels
 from .planning import Fate, plan
 from .policy import Policy, load_policy
+from .reidentifying import Person, reidentify
+from .shown import Shown
 from .tables import Tables, Transformed, transform
 from .truth import rekey
 
@@ -11,8 +13,10 @@ __all__ = [
     "Fate",
     "ImagesRules",
     "NotesRules",
+    "Person",
     "Policy",
     "RiskRules",
+    "Shown",
     "Stored",
     "Tables",
     "Transformed",
@@ -24,6 +28,7 @@ __all__ = [
     "new_key",
     "plan",
     "read_key",
+    "reidentify",
     "rekey",
     "transform",
 ]

@@ -19,8 +19,9 @@ from residency.deid.images import hide_images
 from residency.deid.notes import hide_notes
 from residency.deid.pixels import FILE_BYTES, as_row, hide_pixels, read_arrays, write_store
 from residency.deid.policy import Policy
+from residency.deid.shown import Shown
 from residency.deid.variants import counted, hide_variants, rare_variants
-from residency.deid.work import Work
+from residency.deid.work import CODES, Work
 
 FOLDERS: Final = (schema.NOTES_FOLDER, schema.IMAGES_FOLDER, schema.VARIANTS_FOLDER)
 _COUNTED: Final = "variant-counts"
@@ -81,6 +82,12 @@ def _hide_notes(work: Work, table: pl.DataFrame, people: pl.DataFrame) -> Hidden
             .collect()
         )
     return hide_notes(table, people, known, work.policy, work.key)
+
+
+def shown(work: Work) -> Shown:
+    """Say which of a source's own codes, and which variants, enough patients have to be shown."""
+    counts = work.spool.tables(_COUNTED, "counts")
+    return Shown.of(work.spool.tables(CODES, CODES), counts, work.policy)
 
 
 def _rare(work: Work) -> pl.DataFrame | None:

@@ -16,6 +16,7 @@ from residency.deid.images import hide_images
 from residency.deid.notes import hide_notes
 from residency.deid.people import people_of
 from residency.deid.policy import Policy
+from residency.deid.shown import Shown
 from residency.deid.variants import hide_variants
 
 Counts: TypeAlias = dict[str, int]
@@ -71,6 +72,7 @@ def transform(
     rare: frozenset[str] = frozenset(),
     *,
     identifiers: pa.Table | None = None,
+    shown: Shown | None = None,
 ) -> Transformed:
     """Take the identities out of tables in memory.
 
@@ -81,9 +83,10 @@ def transform(
         tables: with every event of each patient that the result is to be the same for.
         policy: what may stay.
         key: the secret.
-        rare: codes to hide, since too few patients of the data set have them. A request has none: no
-            vocabulary knows such a code.
+        rare: codes to hide, since too few patients of the data set have them.
         identifiers: `contract.schema.IDENTIFIERS` of these patients, for their notes.
+        shown: for a request: what the data set shows; other codes of a source's own, and other variants, are
+            hidden as they were there. Without it all that the policy allows is shown.
 
     Raises:
         SchemaError: a table is not what its schema says.
@@ -94,11 +97,13 @@ def transform(
     others += [check(table, LABELS, "labels") for table in tables.labels.values()]
     columns = [events["subject_id"].to_numpy(), *(table.column("subject_id").to_numpy() for table in others)]
     people = people_of(np.unique(np.concatenate(columns)), events, policy, key)
+    if shown is not None:
+        rare = rare | shown.rare_codes(tables.events, policy)
     hidden = hide_events(events, people, policy, key, rare)
     observation, n_unseen = hide_observation(_frame(tables.observation), people)
     labels = {task: hide_labels(_frame(table), people) for task, table in tables.labels.items()}
     n_labels = sum(n for _, n in labels.values())
-    documents = _documents(tables, people, policy, key, identifiers)
+    documents = _documents(tables, people, policy, key, (identifiers, shown))
     return Transformed(
         tables=Tables(
             arrow(hidden.events, EVENTS),
@@ -120,9 +125,14 @@ def transform(
 
 
 def _documents(
-    tables: Tables, people: pl.DataFrame, policy: Policy, key: bytes, identifiers: pa.Table | None
+    tables: Tables,
+    people: pl.DataFrame,
+    policy: Policy,
+    key: bytes,
+    beside: tuple[pa.Table | None, Shown | None],
 ) -> list[tuple[pa.Schema, HiddenRows]]:
     """Take the identities out of notes, images and genomes; what a policy leaves out is empty."""
+    identifiers, shown = beside
     known = _frame(
         check(identifiers, IDENTIFIERS, "identifiers")
         if identifiers is not None
@@ -136,10 +146,11 @@ def _documents(
             (tables.variants, policy.variants, VARIANTS, "variants"),
         )
     )
+    rare = shown.rare_variants(variants, policy) if shown is not None else None
     return [
         (NOTES, hide_notes(notes, people, known, policy, key)),
         (IMAGES, hide_images(images, people, policy, key)),
-        (VARIANTS, hide_variants(variants, people, policy, key)),
+        (VARIANTS, hide_variants(variants, people, policy, key, rare)),
     ]
 
 

@@ -18,7 +18,7 @@ from residency.deid.documents import HiddenRows, hide_common, known_rows
 from residency.deid.handling import VariantsRules
 from residency.deid.policy import Policy
 
-_KEY: Final = ("assembly", "chromosome", "position", "reference", "alternate", "name")
+KEY: Final = ("assembly", "chromosome", "position", "reference", "alternate", "name")
 _SHAPES: Final = {
     "assembly": r"^(?:GRCh|hg|NCBI|T2T)[\w.-]{1,12}$",
     "chromosome": r"^(?:chr)?(?:[0-9]{1,2}|X|Y|M|MT)$",
@@ -52,15 +52,15 @@ def counted(table: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Count the patients of each variant that is allowed: the key's columns, `is_named`, `n_patients`."""
     rows = _clean(table).filter(_allowed(policy.variants) & ~_is_absent())
     rows = rows.with_columns(is_named=_is_named(policy.variants))
-    return rows.group_by(*_KEY, "is_named").agg(n_patients=pl.col("subject_id").n_unique().cast(pl.Int64))
+    return rows.group_by(*KEY, "is_named").agg(n_patients=pl.col("subject_id").n_unique().cast(pl.Int64))
 
 
 def rare_variants(parts: list[pl.DataFrame], policy: Policy) -> pl.DataFrame:
     """Give the variants that too few patients have, over all shards: the key's columns."""
     rules = policy.variants
-    total = pl.concat(parts).group_by(*_KEY, "is_named").agg(pl.col("n_patients").sum())
+    total = pl.concat(parts).group_by(*KEY, "is_named").agg(pl.col("n_patients").sum())
     least = pl.when("is_named").then(rules.rare_named_patients).otherwise(rules.rare_patients)
-    return total.filter(pl.col("n_patients") < least).select(_KEY).sort(_KEY)
+    return total.filter(pl.col("n_patients") < least).select(KEY).sort(KEY)
 
 
 def hide_variants(
@@ -79,7 +79,7 @@ def hide_variants(
     allowed = _clean(known).filter(_allowed(policy.variants))
     kept = allowed
     if rare is not None:
-        kept = allowed.join(rare, on=list(_KEY), how="anti", nulls_equal=True, maintain_order="left")
+        kept = allowed.join(rare, on=list(KEY), how="anti", nulls_equal=True, maintain_order="left")
     dropped = {f"variants: {reason}": n for reason, n in left_out.items()} | {
         "variants: gene or position not allowed": len(known) - len(allowed),
         "variants: too few patients have it": len(allowed) - len(kept),

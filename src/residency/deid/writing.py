@@ -120,6 +120,7 @@ def write_metadata(step: Step, work: Work, taken: Suppressed, described: dict[st
     ):
         step.file(path, make=partial(_write_table, arrow(table, kind)))
     step.file(schema.DATASET_FILE, make=partial(_write_json, described))
+    step.file(schema.SHOWN_FILE, make=attachments.shown(work).write)
     found = _risk(step, work, taken)
     step.file(risk.RISK_FILE, make=partial(_write_json, found))
     step.file(risk.RISK_PAGE, make=lambda path: path.write_text(risk.page(found), "utf-8") and 0)

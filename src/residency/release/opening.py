@@ -11,6 +11,7 @@ import msgspec
 
 from residency.contract.errors import GateError, SignatureError
 from residency.contract.report import Report, read_report
+from residency.contract.schema import SHOWN_FILE
 from residency.release.allow_list import AllowList
 from residency.release.bundle import CONTENT, DEID, MODEL, REPORT
 from residency.release.cards import Card
@@ -70,6 +71,12 @@ class Release:
     def policy(self) -> Path | None:
         """The de-identification policy that its training data went through; None where none was needed."""
         path = self.standing.bundle / CONTENT / DEID
+        return path if path.exists() else None
+
+    @property
+    def shown(self) -> Path | None:
+        """Codes and variants that its training data showed, which a request may show; None if not told."""
+        path = self.standing.bundle / CONTENT / MODEL / SHOWN_FILE
         return path if path.exists() else None
 
     @cached_property

@@ -12,12 +12,14 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.packed import Packed
-from residency.contract.questions import Answer, AnyQuestion, Modality, Statement
-from residency.reasoning import Answers, Index, ask
+from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, Statement
+from residency.reasoning import Answers, Index, ask, chart_of, needs, refuse_unknown, resolved, tell
+from residency.reasoning.answers import instant
 from residency.release import Release
 from residency.release.allow_list import Allowed
 from residency.serving.documents import Documents
@@ -63,7 +65,7 @@ class Bedside:
     @cached_property
     def veil(self) -> Veil:
         """The release's own de-identification."""
-        return Veil.of(self.release.policy, self.key)
+        return Veil.of(self.release.policy, self.key, self.release.shown)
 
     @cached_property
     def populations(self) -> Populations:
@@ -94,6 +96,10 @@ class Bedside:
         Raises:
             InputError: the policy lets none of the events through.
         """
+        refuse_unknown(questions)
+        others = [one for one in questions if not isinstance(one, Forecast)]
+        if others:
+            return tuple(self._tell(one, patient, time, items) for time in times for one in others)
         veiled = self.veil.over(patient.events, patient.documents)
         if not veiled.events.num_rows:
             raise InputError("no event is left once the release's de-identification has been applied")
@@ -124,6 +130,37 @@ class Bedside:
                 ],
             )
             for row in range(len(times))
+        )
+
+    def _tell(
+        self, question: AnyQuestion, patient: Patient, time: datetime, items: Sequence[Allowed]
+    ) -> Answer:
+        """Answer of the identified chart, so that it speaks of the caller's own dates and records.
+
+        The figures in it are of the de-identified patient, like all others.
+        """
+        vocabulary = self.release.model.vocabulary
+        question = resolved(question, vocabulary)
+        attachments = _attachments(patient.documents)
+        packing = packing_of(patient.events, vocabulary, attachments=attachments)
+        if not packing.packed.n_patients:
+            raise InputError("the patient has no records")
+        chart = chart_of(
+            packing.packed,
+            0,
+            _microseconds(time),
+            vocabulary=vocabulary,
+            records=pl.DataFrame(pl.from_arrow(patient.events.select(["source", "code"]))),
+            attachments=packing.attachments,
+        )
+        found = [
+            self.ask(patient, (need.forecast,), (instant(need.as_of),), items)[0]
+            for need in needs(question, chart.as_of)
+        ]
+        answer = tell(question, chart, found, release=self.release.digest)
+        said = _unused({**patient.left_out, **packing.dropped, **attachments.dropped})
+        return msgspec.structs.replace(
+            answer, subject=patient.reference, statements=(*answer.statements, *said)
         )
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from residency.contract.schema import IMAGES
-from residency.deid import Policy, Stored, Tables, hide_pixels, load_policy, transform
+from residency.deid import Policy, Shown, Stored, Tables, hide_pixels, load_policy, transform
 from residency.serving.documents import Documents, Pixels
 
 _KINDS: Final = ("notes: ", "images: ", "variants: ")  # reasons that are about documents
@@ -41,17 +41,23 @@ class Veil:
     Attributes:
         policy: None where the training data had no identities.
         key: the secret; any will do: a model sees neither pseudonyms nor dates.
+        shown: codes and variants that the training data showed; None where the model does not say.
         names: of arrays that were looked at for writing: their digest then and now. No pixel is kept.
     """
 
     policy: Policy | None
     key: bytes
+    shown: Shown | None = None
     names: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, policy: Path | None, key: bytes) -> "Veil":
-        """Read the policy that a release carries."""
-        return cls(load_policy(policy) if policy is not None else None, key)
+    def of(cls, policy: Path | None, key: bytes, shown: Path | None = None) -> "Veil":
+        """Read the policy, and what the training data showed, that a release carries."""
+        return cls(
+            load_policy(policy) if policy is not None else None,
+            key,
+            Shown.read(shown) if shown is not None else None,
+        )
 
     def over(self, events: pa.Table, documents: Documents | None = None) -> Veiled:
         """Take the identities out of one patient's records."""
@@ -60,7 +66,7 @@ class Veil:
             return Veiled(events, documents, timedelta(0))
         notes, images, variants, identifiers = documents.tables
         tables = Tables(events, notes=notes, images=images, variants=variants)
-        hidden = transform(tables, self.policy, self.key, identifiers=identifiers)
+        hidden = transform(tables, self.policy, self.key, identifiers=identifiers, shown=self.shown)
         (shift,) = hidden.people["shift"].to_list()
         now = hidden.tables
         seen, pixels = self._covered(now.images, documents.pixels, self.policy)

@@ -27,6 +27,7 @@ from residency.contract.schema import (
     NOTES_FOLDER,
     OBSERVATION_FOLDER,
     PIXELS_FOLDER,
+    SHOWN_FILE,
     SUBJECTS_FILE,
     VARIANTS_FOLDER,
 )
@@ -146,6 +147,8 @@ def build(
         subjects = _split(shards.read(records / SUBJECTS_FILE), settings.held_out_sites)
         step.file(SUBJECTS_FILE, make=lambda path: _write(subjects, path))
         step.file(LABELS_FILE, make=lambda path: _write_names(list(source.tasks), path))
+        if (shown := records / SHOWN_FILE).exists():  # for requests, by way of the model
+            step.file(SHOWN_FILE, make=partial(_copy, shown))
         vocabulary = _fit(step, source, subjects, settings, progress)
         listed = subjects["subject_id"].to_numpy()
         for path in source.pixels:
@@ -213,6 +216,11 @@ def _fit(
         step.file(VOCABULARY_FILE, make=fitted.write_codes)
         step.file(VALUES_FILE, make=fitted.write_values)
     return Vocabulary.open(step.out)
+
+
+def _copy(path: Path, out: Path) -> int:
+    shutil.copyfile(path, out)
+    return 0
 
 
 def _link(path: Path, out: Path) -> int:
