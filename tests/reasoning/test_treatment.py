@@ -121,6 +121,7 @@ def test_what_is_taken_interacts_from_either_side_until_it_is_old() -> None:
     assert not checked(chart([(-700, "RXNORM/310965"), *AF], 100), "warfarin").against
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 90), st.sampled_from(sorted(SAYS))), max_size=6), drug=st.data()
 )

@@ -56,22 +56,35 @@ def refuse_unknown(questions: Sequence[AnyQuestion]) -> None:
             raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
 
 
-def needs(question: AnyQuestion, as_of: int) -> tuple[Need, ...]:
-    """Say which forecasts an answer rests on.
+def forecasts_in(question: AnyQuestion) -> tuple[Forecast, ...]:
+    """Give the forecasts that an answer rests on, whenever it is asked.
 
     Raises:
-        QuestionError: the question's dates are impossible.
+        QuestionError: the question asks for what is not answered.
     """
-    if isinstance(question, Changes):
-        since = microseconds(question.since)
-        if since > as_of:
-            raise QuestionError("since lies after as_of", where="since", mend="give an earlier date")
-        if question.outcomes is UNSET or not question.outcomes:
-            return ()
+    if isinstance(question, Forecast):
+        return (question,)
+    if isinstance(question, Treatment):
+        return (baseline(question),)
+    if isinstance(question, Changes) and question.outcomes is not UNSET and question.outcomes:
         days = _YEAR if question.horizon_days is UNSET else question.horizon_days
-        forecast = Forecast(outcomes=question.outcomes, horizons_days=(days,))
-        return Need(forecast, since), Need(forecast, as_of)
-    return (Need(baseline(question), as_of),) if isinstance(question, Treatment) else ()
+        return (Forecast(outcomes=question.outcomes, horizons_days=(days,)),)
+    return ()
+
+
+def needs(question: AnyQuestion, as_of: int) -> tuple[Need, ...]:
+    """Say which forecasts an answer rests on, and as of when.
+
+    Raises:
+        QuestionError: the question's dates are impossible, or it asks for what is not answered.
+    """
+    found = forecasts_in(question)
+    if not isinstance(question, Changes):
+        return tuple(Need(one, as_of) for one in found)
+    since = microseconds(question.since)
+    if since > as_of:
+        raise QuestionError("since lies after as_of", where="since", mend="give an earlier date")
+    return tuple(Need(one, at) for one in found for at in (since, as_of))
 
 
 def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, release: str = "") -> Answer:

@@ -139,7 +139,9 @@ def resolved(question: AnyQuestion, vocabulary: Vocabulary) -> AnyQuestion:
 
 def _resolved(option: str, vocabulary: Vocabulary) -> str:
     described = vocabulary.descriptions[vocabulary.index_of(option)]
-    return next((name for name in concepts_of(option, described) if concepts().kinds.get(name) == "drug"), option)
+    return next(
+        (name for name in concepts_of(option, described) if concepts().kinds.get(name) == "drug"), option
+    )
 
 
 def weighed(

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from residency.contract.errors import ForbiddenError, QuestionError
 from residency.contract.questions import AnyQuestion, Forecast, Modality, Occurrence, Outcome, read_question
-from residency.reasoning import Examined
+from residency.reasoning import Examined, forecasts_in
 from residency.release.allow_list import Allowed, AllowList, ExaminedTask
 from residency.serving.grants import Grant
 from residency.serving.wire import PatientContext, is_given
@@ -74,8 +74,8 @@ def tasks_touched(questions: Sequence[AnyQuestion], allow_list: AllowList, grant
     """
     wanted = frozenset(
         Examined.of(outcome, days, question.occurrence)
-        for question in questions
-        if isinstance(question, Forecast)
+        for asked in questions
+        for question in forecasts_in(asked)
         for outcome in question.outcomes
         for days in question.horizons_days
     )

@@ -91,7 +91,7 @@ class Service:
             context = read(body)
             items = granted(self.release.allow_list, grant)
             questions = questions_of(context, items)
-            note.kind = "forecast"
+            note.kind = str(type(questions[0]).__struct_config__.tag)
             note.tasks = tasks_touched(questions, self.release.allow_list, grant)
             patient = self._patient(context, grant)
             return self.bedside.ask(patient, questions, self._times(context), items)
