@@ -10,6 +10,7 @@ from residency.cli import (
     adapting,
     asking,
     examining,
+    exporting,
     governing,
     planning,
     privacy,
@@ -39,6 +40,7 @@ for command in (
     adapting.adapt,
     asking.ask,
     examining.validate,
+    exporting.export,
 ):
     app.command()(command)
 app.add_typer(governing.app, name="release")

@@ -75,8 +75,16 @@ def hazard_factors(
     return tuple(round(float(f), 6) for f in factor)
 
 
-def label_line(logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"]) -> tuple[float, float]:
-    """Give the slope and intercept that make logits fit labels best (Cox, 1958); 1 and 0 of one class."""
+def label_line(
+    logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"], pull: float = _PULL
+) -> tuple[float, float]:
+    """Give the slope and intercept that make logits fit labels best (Cox, 1958); 1 and 0 of one class.
+
+    Args:
+        logit: said.
+        value: came.
+        pull: towards 1 and 0; more where labels of few patients repeat each other.
+    """
     if len(value) == 0 or bool((value == value[0]).all()):
         return 1.0, 0.0
     x, y = logit.double(), value.double()
@@ -87,7 +95,7 @@ def label_line(logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"
     def loss() -> Tensor:
         optimiser.zero_grad()
         fit = functional.binary_cross_entropy_with_logits(line[0] * x + line[1], y, reduction="sum")
-        value_ = (fit + _PULL * ((line - none) ** 2).sum()) / len(y)
+        value_ = (fit + pull * ((line - none) ** 2).sum()) / len(y)
         value_.backward()  # type: ignore[no-untyped-call]
         return value_
 

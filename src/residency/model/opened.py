@@ -137,6 +137,17 @@ class Model:
             raise LineageError("the model's settings cannot be read", where=SETTINGS_FILE) from None
         if settings.format != MODEL_FORMAT:
             raise LineageError(f"model format {settings.format} is not {MODEL_FORMAT}", where=SETTINGS_FILE)
+        return cls.read(folder, settings, manifest.digest)
+
+    @classmethod
+    def read(cls, folder: Path, settings: Settings, digest: str) -> "Model":
+        """Read a folder that was verified.
+
+        Args:
+            folder: weights, vocabulary, targets, calibration, encoders.
+            settings: of the model.
+            digest: that names it.
+        """
         spec = specs.read(ModelSpec, settings.spec, where=SETTINGS_FILE)
         vocabulary = Vocabulary.open(folder)
         reader = Reader(vocabulary, layout(vocabulary, np.array(settings.panel, np.int64)))
@@ -149,7 +160,7 @@ class Model:
             edges_days=np.array(settings.edges_days),
             labels=settings.labels,
             calibration=Calibration.read(folder / CALIBRATION_FILE),
-            digest=manifest.digest,
+            digest=digest,
             network=network,
             reader=reader,
             attaching=open_encoders(folder, settings.encoders),

@@ -158,12 +158,20 @@ class Told:
         )
         return cls(np.asarray(observed), np.asarray(expected), logit, value, task, parts[0].n_tasks)
 
-    def calibration(self) -> Calibration:
-        """Fit the corrections; none where nothing was said."""
+    def calibration(self, held: Sequence[float] = (), instants: float = 1.0) -> Calibration:
+        """Fit the corrections; none where nothing was said.
+
+        Args:
+            held: how hard each task's line is held to 1 and 0: labels of few patients repeat each other.
+            instants: that each patient was asked about, for the same reason.
+        """
+        pulls = tuple(held) or (1.0,) * self.n_tasks
         lines = (
-            label_line(self.logit[self.task == t], self.value[self.task == t]) for t in range(self.n_tasks)
+            label_line(self.logit[self.task == t], self.value[self.task == t], pulls[t])
+            for t in range(self.n_tasks)
         )
-        first, again = (hazard_factors(*pair) for pair in zip(self.observed, self.expected, strict=True))
+        counts = zip(self.observed / instants, self.expected / instants, strict=True)
+        first, again = (hazard_factors(*pair) for pair in counts)
         return Calibration(tuple(lines), (first, again))
 
 

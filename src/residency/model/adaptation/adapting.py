@@ -24,7 +24,7 @@ from residency.model.adaptation.lowrank import adapter_of, baked, merged, with_a
 from residency.model.adaptation.spec import AdaptSpec
 from residency.model.adaptation.words import in_words_of
 from residency.model.attachments import reading
-from residency.model.batches import Collator, plan
+from residency.model.batches import LEAST_INDEX, Collator, plan
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.encoding import Encoded
@@ -32,7 +32,7 @@ from residency.model.fitting import CLIP, Setup, losses, rate_at, total
 from residency.model.marginals import marginals_of
 from residency.model.network import Network
 from residency.model.opened import CALIBRATION_FILE, Model
-from residency.model.outcomes import Targets, targets_of
+from residency.model.outcomes import Targets, labelled, targets_of
 from residency.model.planning.ladder import UNUSED, measure, uniform
 from residency.model.training import Told, steady, told
 from residency.timeline import Timelines, take
@@ -41,6 +41,7 @@ ADAPTER_FILE: Final = "adapter.safetensors"
 START_FILE: Final = "start.json"  # the calibration that adapters were learned on
 STEP: Final = "adapt"
 _LEAST_PATIENTS: Final = 20
+_HELD: Final = 5.0  # patients with the label, by whose weight a line stays what it was
 
 
 def adapt(
@@ -145,7 +146,8 @@ def _encoded(base: Model, data: Timelines, shard: int) -> Encoded:
 
 def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> Found:
     """Recalibrate, find out how many passes help, and learn so many on all patients."""
-    start = told(_all_tuning(given), base.network).calibration()
+    held = _held(given)
+    start = told(_all_tuning(given), base.network).calibration(held, float(LEAST_INDEX))
     network = baked(base.network, start)
     tried = {0: Judged.nothing(), **{n: Judged.nothing() for n in (spec.passes if spec.rank else ())}}
     for fold in range(spec.folds):
@@ -157,7 +159,7 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     if best:
         adapter = adapter_of(_learned(network, given, spec, best, lambda *_: None), network)
     gain = round(tried[0].loss - tried[best].loss, 6)
-    return Found(start, adapter, tried[best].told.calibration(), best, gain)
+    return Found(start, adapter, tried[best].told.calibration(held, float(LEAST_INDEX)), best, gain)
 
 
 @dataclass
@@ -252,6 +254,21 @@ def _folded(given: Setup, fold: int, folds: int) -> Setup:
 
 def _all_tuning(given: Setup) -> Setup:
     return _with_splits(given, lambda subject: np.full(len(subject), "tuning"))
+
+
+def _held(given: Setup) -> tuple[float, ...]:
+    """Give how hard each task's line is held to what it was: as by a few patients with the label.
+
+    Labels of one patient repeat each other, so the hold is theirs times how many a patient has who has any.
+    """
+    n_tasks = len(given.data.labels)
+    positive, people = np.zeros(n_tasks), np.zeros(n_tasks)
+    for shard, packed in enumerate(given.data.shards):
+        labels = labelled(take(packed, np.flatnonzero(given.data.split(shard) == "train")))
+        task, patient = labels.task[labels.value > 0], labels.patient[labels.value > 0]
+        positive += np.bincount(task, minlength=n_tasks)
+        people += np.bincount(np.unique(np.stack([task, patient]), axis=1)[0], minlength=n_tasks)
+    return tuple(_HELD * float(one) for one in np.maximum(positive / np.maximum(people, 1.0), 1.0))
 
 
 def _n_patients(data: Timelines) -> int:

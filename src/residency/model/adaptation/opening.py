@@ -5,7 +5,7 @@ from pathlib import Path
 
 from residency.contract.digests import digest_of
 from residency.contract.errors import LineageError
-from residency.contract.lineage import Manifest, open_made
+from residency.contract.lineage import open_made
 from residency.model.adaptation.adapting import ADAPTER_FILE, START_FILE, STEP
 from residency.model.adaptation.lowrank import baked, merged
 from residency.model.calibration import Calibration
@@ -24,7 +24,7 @@ def open_adapted(folder: Path, base: Path | None = None) -> Model:
         LineageError: either was altered, the base is not there, or the adapter was made for another.
     """
     manifest = open_made(folder, STEP, verify=True)
-    model = Model.open(_base(folder, manifest, base))
+    model = Model.open(base or base_of(folder))
     tensors, metadata = read_tensors(folder / ADAPTER_FILE)
     if model.digest != manifest.made_from[0] or metadata.get("base") != model.digest:
         raise LineageError(
@@ -39,11 +39,15 @@ def open_adapted(folder: Path, base: Path | None = None) -> Model:
     )
 
 
-def _base(folder: Path, manifest: Manifest, base: Path | None) -> Path:
-    if base is not None:
-        return base
-    found = folder / str(manifest.run.get("base", ""))
-    if "base" not in manifest.run or not found.is_dir():
+def base_of(folder: Path) -> Path:
+    """Give where an adapter's base lay when the adapter was made.
+
+    Raises:
+        LineageError: it is not there.
+    """
+    run = open_made(folder, STEP).run
+    found = folder / str(run.get("base", ""))
+    if "base" not in run or not found.is_dir():
         raise LineageError(
             "the adapter's base is not where it lay", where=str(folder), mend="give the base's folder"
         )
