@@ -51,6 +51,12 @@ def test_a_high_value_is_open_until_somebody_acts() -> None:
     assert names(open_loops(chart(repeated, 100))) == []
 
 
+def test_a_diagnosis_that_is_coded_again_is_no_act_but_a_new_one_is() -> None:
+    again: list[Row] = [(-50, "ICD10CM/E03.9"), *HIGH_TSH, (30, "ICD10CM/E03.9")]
+    assert names(open_loops(chart(again, 100))) == ["tsh_very_high"]
+    assert names(open_loops(chart(again[1:], 100))) == []
+
+
 def test_a_repeat_that_is_not_yet_available_closes_nothing() -> None:
     rows: list[Row] = [*HIGH_TSH, (99, "LOINC/3016-3", 3.0)]
     assert names(open_loops(chart(rows, 100, lag_days=2))) == ["tsh_very_high"]

@@ -1,6 +1,7 @@
 """Questions that are answered from the chart, by the one door that forecasts go through."""
 
 from datetime import timedelta
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
-from residency.contract.questions import Answer, AnyQuestion, Changes, Forecast, Outcome, Treatment
+from residency.contract.questions import Answer, AnyQuestion, Changes, Draft, Forecast, Outcome, Treatment
 from residency.model import Model
 from residency.reasoning import Index, ask
 from residency.reasoning.answers import instant
@@ -35,6 +36,7 @@ def every_kind(as_of: int) -> list[AnyQuestion]:
         Changes(since=since),
         Changes(since=since, outcomes=(PARENT,), horizon_days=90.0),
         Treatment(options=("losartan", "warfarin"), outcome=PARENT, horizon_days=365.0),
+        *(Draft(document=document) for document in get_args(Draft.__annotations__["document"])),
     ]
 
 

@@ -62,6 +62,7 @@ class Code:
     unit: str
     concepts: frozenset[str]
     known: bool = True  # whether the vocabulary reads it, as itself or as what it is below
+    above: tuple[str, ...] = ()  # what it is below, nearest first
 
     @property
     def says(self) -> str:
@@ -287,7 +288,14 @@ def _named(of: _Same, index: int, spelled: str | None) -> Code:
     found = [concepts_of(vocabulary.codes[one], vocabulary.descriptions[one]) for one in line]
     description = vocabulary.descriptions[index] if own else ""
     concepts_ = concepts_of(name, description).union(*found)
-    return Code(name, description, vocabulary.units[index] or "", concepts_, known=index != UNKNOWN)
+    return Code(
+        name,
+        description,
+        vocabulary.units[index] or "",
+        concepts_,
+        index != UNKNOWN,
+        tuple(vocabulary.codes[one] for one in above),
+    )
 
 
 def _attached(cut: Packed, kind: int) -> Rows:

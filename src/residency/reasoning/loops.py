@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+from jaxtyping import Int64
 
 from residency.contract.packed import DAY
 from residency.contract.questions import Citation, Statement
@@ -86,8 +87,7 @@ def _result(chart: Chart, rule: ResultRule) -> Iterator[Loop]:
         return
     row = int(taken[beyond][-1])
     known = int(max(chart.available[row], chart.time[row]))
-    acts = chart.of(*rule.acted)
-    if (chart.time[acts] > known).any() or _days(known, chart.as_of) < rule.within_days:
+    if (_acts(chart, rule.acted) > known).any() or _days(known, chart.as_of) < rule.within_days:
         return
     code = chart.named(row)
     yield Loop(
@@ -96,6 +96,14 @@ def _result(chart: Chart, rule: ResultRule) -> Iterator[Loop]:
         f" {_either(rule.acted)} is on record in the {_days(known, chart.as_of):.0f} days since.",
         int(chart.time[row]), chart.cite([row]), rule.basis,
     )  # fmt: skip
+
+
+def _acts(chart: Chart, names: tuple[str, ...]) -> Int64[np.ndarray, " act"]:
+    """Give when something was done; of a diagnosis when it was made: that it is coded again is no act."""
+    kinds = concepts().kinds
+    rows = [chart.of(name)[: 1 if kinds.get(name) == "condition" else None] for name in names]
+    when: Int64[np.ndarray, " act"] = chart.time[np.concatenate(rows)]
+    return when
 
 
 def _monitoring(chart: Chart, rule: MonitoringRule) -> Iterator[Loop]:
@@ -128,7 +136,7 @@ def _seen_between(chart: Chart, start: int, days: tuple[float, float]) -> Rows:
 
 def _finding(chart: Chart, rule: FindingRule) -> Iterator[Loop]:
     """Look at the first report with the finding that nothing followed; later ones restart no clock."""
-    acts = chart.time[chart.of(*rule.acted)]
+    acts = _acts(chart, rule.acted)
     for document in chart.documents:
         found = _found(document, rule)
         if found is None or (acts > document.time + DAY).any():

@@ -17,6 +17,7 @@ from residency.contract.questions import (
     Answer,
     AnyQuestion,
     Changes,
+    Draft,
     Forecast,
     Freshness,
     Modality,
@@ -27,11 +28,12 @@ from residency.contract.questions import (
 from residency.reasoning.answers import instant, microseconds
 from residency.reasoning.changes import changed
 from residency.reasoning.chart import Chart
+from residency.reasoning.drafts import drafted
 from residency.reasoning.loops import open_loops
 from residency.reasoning.treatment import baseline, weighed
 
-TOLD: Final = (Changes, Treatment)
-ANSWERED: Final = "forecast, changes, treatment"
+TOLD: Final = (Changes, Treatment, Draft)
+ANSWERED: Final = "forecast, changes, treatment, draft"
 _YEAR: Final = 365.25
 _STALE_DAYS: Final = 730.5
 NOT_CHECKED: Final = "not_checked"
@@ -111,6 +113,8 @@ def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, releas
             abstentions=tuple(dict.fromkeys((*empty.abstentions, *found[0].abstentions))),
             research=found[0].research,
         )
+    if isinstance(question, Draft):
+        return msgspec.structs.replace(empty, statements=(*drafted(question, chart), *unread(chart)))
     raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
 
 
