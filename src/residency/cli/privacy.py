@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from residency import deid, withdrawal
-from residency.cli.show import Json, now, progress
+from residency.cli.show import Json, close, now, progress
 from residency.contract import approval
 
 if TYPE_CHECKING:
@@ -87,6 +87,26 @@ def reidentify(
         return
     for one in found:
         typer.echo(f"{one.pseudonym}: {', '.join(one.references) or one.ingest_id}, {one.site}")
+
+
+def export_dicom(
+    files: Annotated[Path, typer.Argument(help="DICOM file, or a folder of them.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    policy: Policy,
+    site: Annotated[str, typer.Option(help="Site whose numbers PatientID holds.")],
+    records: Annotated[
+        Path | None, typer.Option(help="Folder of identified tables, where numbers are looked up.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write DICOM files without identities: listed attributes, new UIDs, moved dates, writing covered.
+
+    Example: residency export-dicom pacs work/dicom --policy examples/policy.toml --site north
+    """
+    rules = deid.load_policy(policy)
+    with progress() as show:
+        manifest = deid.export_dicom(files, out, rules, site=site, now=now(), records=records, progress=show)
+    close(manifest, as_json=as_json)
 
 
 def sign_risk(

@@ -1,4 +1,5 @@
 from .batch import deidentify
+from .exporting import export_dicom
 from .handling import ImagesRules, NotesRules, RiskRules, VariantsRules
 from .keys import fingerprint, new_key, read_key
 from .pixels import Stored, hide_pixels
@@ -22,6 +23,7 @@ __all__ = [
     "Transformed",
     "VariantsRules",
     "deidentify",
+    "export_dicom",
     "fingerprint",
     "hide_pixels",
     "load_policy",

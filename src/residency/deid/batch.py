@@ -56,6 +56,7 @@ def deidentify(
         _spool_events(work, _rare(work, progress), progress)
         _spool_the_rest(work)
         attachments.spool(work, progress)
+        _refuse_unfit(work)
         suppressed = writing.suppressed(work)
         writing.write_shards(step, work, suppressed, progress)
         writing.write_metadata(step, work, suppressed, described)
@@ -123,6 +124,13 @@ def _spool_beside(work: Work, limits: pl.DataFrame, folder: str, place: int, pat
     }
     counts = {"rows": 0, "dropped": dropped, "changed": {}}
     work.spool.write(folder, place, {"rows": kept.sort("subject_id")}, counts)
+
+
+def _refuse_unfit(work: Work) -> None:
+    """Stop where too many notes still held an identifier."""
+    n = sum(pq.read_metadata(path).num_rows for path in work.files.get(schema.NOTES_FOLDER, []))
+    n_left = sum(one["dropped"].get(writing.LEFT, 0) for one in work.spool.counts())
+    work.policy.refuse_unfit("notes", n_left, n)
 
 
 def _rows(work: Work, suppressed: writing.Suppressed) -> Rows:

@@ -24,7 +24,7 @@ def hide_images(table: pl.DataFrame, people: pl.DataFrame, policy: Policy, key: 
         key: the secret.
     """
     known, left_out = known_rows(table, people)
-    planned = known.with_columns(refused=_refused(policy.images))
+    planned = known.with_columns(refused=refused(policy.images))
     kept = planned.filter(pl.col("refused").is_null())
     site = _site()
     hidden = hide_common(kept, policy, key).with_columns(
@@ -46,7 +46,7 @@ def _site() -> pl.Expr:
     return pl.col("body_site").str.to_uppercase().str.replace_all(r"[^A-Z]", "")
 
 
-def _refused(rules: ImagesRules) -> pl.Expr:
+def refused(rules: ImagesRules) -> pl.Expr:
     """Say why a row may not pass; null where it may."""
     listed = pl.col("modality").is_in(list(rules.modalities)).fill_null(value=False)
     volume = pl.col("modality").is_in(list(rules.volumes))
@@ -58,5 +58,5 @@ def _refused(rules: ImagesRules) -> pl.Expr:
         )
     if rules.faces == "refuse" and rules.unknown_sites == "refuse":
         reason = reason.when(volume & ~known).then(pl.lit("volume of an unknown body site"))
-    refused: pl.Expr = reason.otherwise(None)
-    return refused
+    told: pl.Expr = reason.otherwise(None)
+    return told

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from residency.contract import specs
 from residency.contract.codes import SYSTEMS
+from residency.contract.errors import InputError
 from residency.contract.schema import EVENTS
 from residency.contract.specs import spec
 from residency.deid.handling import ImagesRules, NotesRules, RiskRules, VariantsRules
@@ -39,6 +40,8 @@ class Policy:
         era_blur_days: each patient's borders between eras move by up to this, so that a border, seen in
             shifted dates, does not tell the shift.
         sites: `keep` their names, or give them pseudonyms.
+        max_unfit_share: of notes, and of exported files, how many may stay behind because an identifier was
+            left in them or because they are broken; beyond it the run stops.
         reference_kinds: what may stand before the slash of a source reference.
         notes: what passes of notes.
         images: what passes of images.
@@ -62,6 +65,7 @@ class Policy:
     era: Literal["half-year", "year", "off"] = "half-year"
     era_blur_days: int = 45
     sites: Literal["keep", "pseudonym"] = "keep"
+    max_unfit_share: float = 0.05
     reference_kinds: tuple[str, ...] = (
         "AllergyIntolerance",
         "Condition",
@@ -91,10 +95,24 @@ class Policy:
             raise ValueError("max_age must be 1 or more")
         if self.era_blur_days < 0:
             raise ValueError("era_blur_days must be 0 or more")
+        if not 0 <= self.max_unfit_share <= 1:
+            raise ValueError("max_unfit_share must be 0 to 1")
         if strange := sorted(set(self.columns) - set(OPTIONAL_COLUMNS)):
             raise ValueError(f"columns can keep {', '.join(OPTIONAL_COLUMNS)}; not {', '.join(strange)}")
         if "" in self.code_systems or any("/" in system for system in self.code_systems):
             raise ValueError("code_systems takes what stands before the slash of a code")
+
+    def refuse_unfit(self, what: str, n_unfit: int, n: int) -> None:
+        """Stop a run of which too much stays behind.
+
+        Raises:
+            InputError: more than `max_unfit_share` does.
+        """
+        if n_unfit > self.max_unfit_share * n:
+            raise InputError(
+                f"{n_unfit} of {n} {what} are broken, or still hold an identifier: more than max_unfit_share",
+                mend="look at what is wrong with them; only then raise the policy's bound",
+            )
 
     @property
     def hidden_columns(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from residency.deid.work import CODES, Work, schema_of
 
 RISK: Final = "risk"
 GAPS: Final = "gaps"
+LEFT: Final = "notes: a known identifier was left"
 TOO_FEW: Final = "too few patients are like theirs"
 _ROWS: Final = "rows"
 _ORDER: Final = {
@@ -131,8 +132,7 @@ def _risk(step: Step, work: Work, taken: Suppressed) -> dict[str, Any]:
     patients = pl.concat(work.spool.tables(schema.DATA, RISK)).filter(~_is_of(taken.lost))
     patients = risk.hide_places(patients, taken.hidden)
     seen = pl.concat(work.spool.tables(schema.DATA, GAPS)).filter(~_is_of(taken.lost))
-    left = "notes: a known identifier was left"
-    n_left = sum(one["dropped"].get(left, 0) for one in work.spool.counts())
+    n_left = sum(one["dropped"].get(LEFT, 0) for one in work.spool.counts())
     found = risk.measured(patients) | {"attacks": risk.attacked(patients, seen)}
     scan = {
         "notes_left_out_for_a_known_identifier": n_left,
