@@ -12,8 +12,11 @@ from residency.contract.errors import InputError
 from residency.contract.schema import FORMAT
 from residency.deid import pseudonyms
 from residency.deid.events import shown_codes
+from residency.deid.known import Known
+from residency.deid.leaks import Everyone, others_left
 from residency.deid.places import ZIP3_LIST
 from residency.deid.policy import Policy
+from residency.deid.scrubber import find_spans
 
 _PLAIN: Final = (
     "etl_name",
@@ -34,8 +37,23 @@ def subjects(
     return table.with_columns(subject_id=pseudonym, site=site).sort("subject_id")
 
 
-def codes(table: pl.DataFrame, policy: Policy, rare: frozenset[str]) -> pl.DataFrame:
-    """Keep the codes, and the parents, of the systems that may stay; not the rare ones."""
+def codes(
+    table: pl.DataFrame, policy: Policy, rare: frozenset[str], all_: Everyone | None = None
+) -> pl.DataFrame:
+    """Keep the codes, and the parents, of the systems that may stay; not the rare ones.
+
+    A description is what some record said of a code, and may name whose record it was: one in which a rule,
+    or what is known of any patient, finds an identifier is left away.
+
+    Args:
+        table: `contract.schema.CODES`.
+        policy: what may stay.
+        rare: codes that too few patients have.
+        all_: what is known of all patients.
+    """
+    table = table.with_columns(
+        description=pl.Series([_description(one, all_) for one in table["description"]], dtype=pl.String)
+    )
     shown = shown_codes(table["code"], policy, rare)
     allowed = [f"{system}/" for system in policy.code_systems]
     parent = pl.element()
@@ -54,6 +72,12 @@ def codes(table: pl.DataFrame, policy: Policy, rare: frozenset[str]) -> pl.DataF
         .unique("code", keep="first", maintain_order=True)
         .sort("code")
     )
+
+
+def _description(text: str | None, all_: Everyone | None) -> str | None:
+    if text is None or find_spans(text, Known()) or (all_ is not None and others_left(text, all_)):
+        return None
+    return text
 
 
 def dataset(path: Path, policy: Policy, key: bytes) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def hide_notes(
     allowed = known
     if policy.notes.kinds:
         allowed = known.filter(pl.col("kind").is_in(list(policy.notes.kinds)).fill_null(value=False))
-    who = _who(identifiers)
+    who = who_of(identifiers)
     scrubbed = list(_scrubbed(allowed, who, policy, key))
     fine = pl.Series(
         [not leak for leak in _leaks(allowed["subject_id"].to_list(), scrubbed, who)], dtype=pl.Boolean
@@ -65,7 +65,7 @@ def _leaks(subjects: list[int], scrubbed: list[Scrubbed | None], who: dict[int, 
         yield own_left(rest, who.get(subject, Known())) or others_left(rest, others)
 
 
-def _who(identifiers: pl.DataFrame) -> dict[int, Known]:
+def who_of(identifiers: pl.DataFrame) -> dict[int, Known]:
     """Make ready who each patient is."""
     rows = identifiers.group_by("subject_id", maintain_order=True).agg("kind", "value").iter_rows()
     return {subject: known_of(zip(kinds, values, strict=True)) for subject, kinds, values in rows}

@@ -15,6 +15,8 @@ from residency.contract.identifiers import pseudonym_of
 from residency.contract.lineage import Step
 from residency.contract.progress import Progress
 from residency.deid import attachments, metadata, risk
+from residency.deid.leaks import Everyone, everyone
+from residency.deid.notes import who_of
 from residency.deid.people import refuse_collisions
 from residency.deid.policy import Policy
 from residency.deid.rare import rare_codes
@@ -114,7 +116,8 @@ def write_metadata(step: Step, work: Work, taken: Suppressed, described: dict[st
     pseudonyms = np.array([pseudonym_of(work.key, int(one)) for one in subjects["subject_id"]], np.int64)
     refuse_collisions(pseudonyms)
     hidden = metadata.subjects(subjects, pseudonyms, work.policy, work.key).filter(~_is_of(taken.lost))
-    codes = metadata.codes(pl.read_parquet(work.records / schema.CODES_FILE), work.policy, rare)
+    described_codes = pl.read_parquet(work.records / schema.CODES_FILE)
+    codes = metadata.codes(described_codes, work.policy, rare, _everyone(work.records))
     for path, table, kind in (
         (schema.SUBJECTS_FILE, hidden, schema.SUBJECTS),
         (schema.CODES_FILE, codes, schema.CODES),
@@ -150,6 +153,12 @@ def _known(records: Path) -> frozenset[str]:
         return frozenset()
     values = pl.read_parquet(path, columns=["value"])["value"]
     return frozenset(values.filter(values.str.len_chars() > 5).str.to_lowercase())
+
+
+def _everyone(records: Path) -> Everyone | None:
+    """Give what is known of all patients, where it is known."""
+    path = records / schema.IDENTIFIERS_FILE
+    return everyone(who_of(pl.read_parquet(path))) if path.exists() else None
 
 
 def _write_table(table: Any, path: Path) -> int:
