@@ -13,6 +13,9 @@ from residency.contract import specs
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Spec = Annotated[Path | None, typer.Option(help="Settings, in TOML.")]
+_KEEP = """Keep a second copy where only those who may re-identify reach it, and put the fingerprint into the policy.
+A lost key cannot be made again: nothing could be added to what was made with it, nobody be found who withdraws,
+and all of it would have to be made anew. Whoever has it can tell who is who."""
 
 
 def simulate(
@@ -102,6 +105,7 @@ def key(
     Example: residency key ~/secrets/deid.key
     """
     fingerprint = deid.new_key(path)
+    typer.echo(_KEEP, err=True)
     typer.echo(
         msgspec.json.encode({"fingerprint": fingerprint}).decode()
         if as_json
