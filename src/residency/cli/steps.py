@@ -13,7 +13,7 @@ from residency.contract import specs
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Spec = Annotated[Path | None, typer.Option(help="Settings, in TOML.")]
-_KEEP = """Keep a second copy where only those who may re-identify reach it; put the fingerprint into the policy.
+_KEEP = """Keep a second copy where only those who may re-identify reach it, and name it in the policy.
 A lost key cannot be made again: nothing can be added to what was made with it, nobody who withdraws can be
 found, and all of it is to be made anew. Whoever has it can tell who is who."""
 
