@@ -2,7 +2,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from residency.cli.app import app
 from residency.contract.errors import IdentityError
 from residency.deid import Policy, fingerprint, new_key, read_key
 
@@ -59,3 +61,10 @@ def test_a_key_inside_any_folder_that_a_step_made_is_refused(tmp_path: Path) -> 
         read_key(Policy(key_file=tmp_path / "other" / "key"))
     with pytest.raises(IdentityError, match="inside a data folder"):
         new_key(tmp_path / "other" / "second")
+
+
+def test_what_a_lost_key_costs_is_said_when_it_is_made(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["key", str(tmp_path / "deid.key")])
+    assert ended.exit_code == 0
+    assert "cannot be made again" in ended.stderr
+    assert (tmp_path / "deid.key").read_text().strip() not in ended.output
