@@ -51,6 +51,16 @@ def test_the_figures_are_those_of_the_forecast(client: TestClient, world: Any) -
         assert treatment["risks"][:1] == plain["risks"][:1]
 
 
+def test_a_draft_cites_the_callers_own_records(client: TestClient, world: Any) -> None:
+    bundle = world.bundles[3]
+    response = asked(client, bundle, {"kind": "draft", "document": "visit_summary"})
+    assert response.status_code == 200, response.text
+    answer = msgspec.convert(response.json()["answer"], Answer)
+    sent = {f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in bundle["entry"]}
+    assert {one.source for statement in answer.statements for one in statement.citations} <= sent
+    assert any(one.text.startswith("Allerg") for one in answer.statements)
+
+
 @pytest.mark.parametrize("question", [{"kind": "rollout", "horizon_days": 30}])
 def test_a_kind_that_nothing_answers_is_refused(client: TestClient, world: Any, question: Any) -> None:
     response = asked(client, world.bundles[0], question)

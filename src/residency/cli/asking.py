@@ -1,5 +1,6 @@
 """In: a model, timelines, a patient and a question. Out: the answer, for a person or a machine."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, get_args
@@ -12,8 +13,9 @@ import typer
 import residency
 from residency.cli.show import Json
 from residency.contract.errors import LineageError, QuestionError
-from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, read_question
+from residency.contract.questions import Answer, AnyQuestion, Draft, Forecast, Modality, read_question
 from residency.contract.specs import load_toml
+from residency.reasoning import phrased, speaker_of
 from residency.timeline.building import SOURCE_FILE
 
 
@@ -80,7 +82,9 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
     index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
     attachments = timelines.attachments(place.shard)
     records = pl.read_parquet(timelines.paths[place.shard] / SOURCE_FILE)
-    return residency.ask(model, shard, [question], index, attachments=attachments, records=records)[0]
+    answer = residency.ask(model, shard, [question], index, attachments=attachments, records=records)[0]
+    url = os.environ.get("LANGUAGE_MODEL_URL", "")
+    return phrased(answer, speaker_of(url)) if url and isinstance(question, Draft) else answer
 
 
 def _words(answer: Answer) -> str:

@@ -206,7 +206,8 @@ class Statement(_Part, frozen=True, kw_only=True):
         text: the sentence.
         citations: of the records.
         tag: the section of a draft; or new, resolved, worsening, open_loop, moved_risk; or what was checked
-            of a treatment: blocked, caution, nothing_found, benefit; or not_checked, missing.
+            of a treatment: blocked, caution, looked_at, nothing_found, benefit, no_figure; or not_checked,
+            flagged (required and lacking), contradiction, phrasing.
         rule: name of the rule that says so, where one does.
         basis: the publication that the rule rests on.
     """

@@ -4,6 +4,7 @@ from .asking import ask
 from .chart import Chart, chart_of
 from .incidence import cumulative_incidence
 from .index import Index
+from .phrasing import phrased, speaker_of
 from .plan import Examined
 from .telling import forecasts_in, needs, refuse_unknown, tell
 from .treatment import resolved
@@ -20,7 +21,9 @@ __all__ = [
     "cumulative_incidence",
     "forecasts_in",
     "needs",
+    "phrased",
     "refuse_unknown",
     "resolved",
+    "speaker_of",
     "tell",
 ]

@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from residency.contract.packed import UNKNOWN, Packed
-from residency.contract.questions import AbstentionReason
+from residency.contract.questions import AbstentionReason, Modality
 from residency.contract.specs import spec
 from residency.reasoning.index import Index, Place
 from residency.timeline.segments import search
 
 REASONS: Final[tuple[AbstentionReason, ...]] = get_args(AbstentionReason)
 ANSWERED: Final = -1
+ATTACHMENT_MODALITIES: Final[tuple[Modality, ...]] = ("notes", "images", "variants")  # of ATTACHMENT_KINDS
 
 
 def code_of(reason: AbstentionReason) -> int:
@@ -30,12 +31,16 @@ class Limits:
         stale_days: longest time since the newest record.
         max_unknown_share: largest share of a patient's events whose code the model does not know.
         min_events_for_share: the share is looked at from this many events on.
+        needed: kinds of records without which nothing is answered.
+        stalled: feeds that are known to deliver no more (see `feeds.stalled`): nothing is answered.
     """
 
     min_moments: int = 1
     stale_days: float = 730.5
     max_unknown_share: float = 0.5
     min_events_for_share: int = 5
+    needed: tuple[Modality, ...] = ()
+    stalled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,18 +70,37 @@ def history_of(packed: Packed, codes: Int64[np.ndarray, " code"]) -> History:
     return History(np.unique(np.searchsorted(packed.event_offset, events, "right") - 1))
 
 
-def abstain(packed: Packed, index: Index, at: Place, limits: Limits) -> Int8[np.ndarray, " index"]:
-    """Say for each index time why nothing should be answered; `ANSWERED` where something may."""
+def abstain(
+    packed: Packed, index: Index, at: Place, limits: Limits, used: Bool[np.ndarray, "index kind"]
+) -> Int8[np.ndarray, " index"]:
+    """Say for each index time why nothing should be answered; `ANSWERED` where something may.
+
+    Args:
+        packed: as a question may see them.
+        index: who is asked about, and when.
+        at: where that lies in the timelines.
+        limits: when too little is known.
+        used: kinds of attachments that were known.
+    """
     reason = np.full(len(index), ANSWERED, dtype=np.int8)
     checks: tuple[tuple[AbstentionReason, Bool[np.ndarray, " index"]], ...] = (
         ("out_of_distribution", _mostly_unknown(packed, index, at, limits)),
+        ("modality_missing", _lacking(used, limits)),
         ("stale_feed", (at.elapsed_days > limits.stale_days) & (at.n_moments > 0)),
+        ("stale_feed", np.full(len(index), bool(limits.stalled))),
         ("too_little_history", ~at.known | (at.n_moments < limits.min_moments)),
         ("outside_observation", _unobserved(packed, index)),
     )
     for name, holds in checks:
         reason[holds] = code_of(name)
     return reason
+
+
+def _lacking(used: Bool[np.ndarray, "index kind"], limits: Limits) -> Bool[np.ndarray, " index"]:
+    """Whether a kind of record that is needed was not there."""
+    needed = [name in limits.needed for name in ATTACHMENT_MODALITIES]
+    lacking: np.ndarray = np.asarray((~used[:, needed]).any(axis=1))
+    return lacking
 
 
 def _mostly_unknown(packed: Packed, index: Index, at: Place, limits: Limits) -> Bool[np.ndarray, " index"]:

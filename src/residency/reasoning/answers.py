@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int8, Int64
@@ -15,13 +15,10 @@ from residency.contract.questions import (
     Forecast,
     Freshness,
     Interval,
-    Modality,
     Outcome,
     Risk,
 )
-from residency.reasoning.abstaining import ANSWERED, REASONS
-
-_NAMES: Final[tuple[Modality, ...]] = ("notes", "images", "variants")  # of ATTACHMENT_KINDS
+from residency.reasoning.abstaining import ANSWERED, ATTACHMENT_MODALITIES, REASONS
 
 
 class Column(NamedTuple):
@@ -55,6 +52,7 @@ class Answers:
         reason: number of the reason for no answer (`abstaining.REASONS`), or `ANSWERED`.
         release: digest of the release; empty for a model that is not released.
         research: whether nothing limits what may be asked, so nothing was examined.
+        hints: what the model knows that is spelled like what it does not know, by the outcome's name.
         told: answers to the other questions, by the number of the question and of the index time.
     """
 
@@ -70,6 +68,7 @@ class Answers:
     reason: Int8[np.ndarray, "index column"]
     release: str
     research: bool
+    hints: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[int, tuple[Answer, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -93,7 +92,11 @@ class Answers:
             freshness=self._freshness(row, question),
             modalities=(
                 "codes",
-                *(name for name, has in zip(_NAMES, self.used[row, question], strict=True) if has),
+                *(
+                    name
+                    for name, has in zip(ATTACHMENT_MODALITIES, self.used[row, question], strict=True)
+                    if has
+                ),
             ),
             risks=tuple(self._risk(row, number) for number in mine if self.reason[row, number] == ANSWERED),
             abstentions=self._abstentions(row, mine),
@@ -129,10 +132,15 @@ class Answers:
             Abstention(
                 reason=REASONS[reason],
                 outcome=name,
-                detail="" if len(days) == asked[name] else f"for {', '.join(f'{d:g}' for d in days)} days",
+                detail=self._detail(name, days, whole=len(days) == asked[name]),
             )
             for (name, reason), days in horizons.items()
         )
+
+    def _detail(self, name: str, days: list[float], *, whole: bool) -> str:
+        """Say for which horizons, where not for all; and what the model knows in its place."""
+        parts = [] if whole else [f"for {', '.join(f'{d:g}' for d in days)} days"]
+        return "; ".join((*parts, self.hints.get(name, ""))).strip("; ")
 
 
 def instant(microseconds: int) -> datetime:

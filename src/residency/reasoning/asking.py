@@ -22,7 +22,7 @@ from residency.reasoning.chart import Chart, chart_of
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
-from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, plan_of
+from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, hints_of, plan_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
 from residency.reasoning.views import View, view_of
@@ -113,7 +113,10 @@ class _Asker:
             view = view_of(self.model, self.packed, self.attachments, modalities, index)
             mine, columns = plan.asks(modalities)
             at = place(view.packed, index)
-            reason = _reasons(part, view.packed, index, at, self.limits)
+            used = view.used(index, at)
+            reason = _reasons(
+                part, view.packed, index, at, abstain(view.packed, index, at, self.limits, used)
+            )
             if self.allowed is not None:
                 barred = [plan.examined(column) not in self.allowed for column in plan.columns]
                 reason[:, barred] = code_of("not_examined")
@@ -124,7 +127,7 @@ class _Asker:
             bounds[:, reason != ANSWERED] = np.nan
             found.reason[:, columns], found.bounds[:, :, columns] = reason, bounds
             found.latest[:, mine] = view.latest(index, at)[:, None]
-            found.used[:, mine] = view.used(index, at)[:, None]
+            found.used[:, mine] = used[:, None]
         risk, low, high = found.bounds
         return Answers(
             questions=plan.questions,
@@ -139,6 +142,7 @@ class _Asker:
             reason=found.reason,
             release=self.release,
             research=self.allowed is None,
+            hints=hints_of(plan, self.model.vocabulary.codes),
         )
 
 
@@ -175,7 +179,7 @@ def _bounds(
 
 
 def _reasons(
-    plan: Plan, packed: Packed, index: Index, at: Place, limits: Limits
+    plan: Plan, packed: Packed, index: Index, at: Place, general: Int8[np.ndarray, " index"]
 ) -> Int8[np.ndarray, "index column"]:
     """Say why there is no answer, where there is none; what holds for a whole patient comes first."""
     reason = np.full((len(index), len(plan.columns)), ANSWERED, dtype=np.int8)
@@ -189,7 +193,6 @@ def _reasons(
                 mine[~had] = code_of("never_present")
         if not part.answerable:
             mine[:] = code_of("not_examined")
-    general = abstain(packed, index, at, limits)
     return np.where(general[:, None] != ANSWERED, general[:, None], reason)
 
 

@@ -169,20 +169,18 @@ class Chart:
 
     @cached_property
     def age(self) -> float | None:
-        """Years at `as_of`; None where no birth is on record."""
-        rows = self.prefixed("MEDS_BIRTH")
-        if not len(rows) or self.time[rows[0]] == STATIC:
+        """Years at `as_of`; None where no birth is on record, or several that differ."""
+        births = np.unique(self.time[self.prefixed("MEDS_BIRTH")])
+        if len(births) != 1 or births[0] == STATIC:
             return None
-        return (self.as_of - int(self.time[rows[0]])) / DAY / 365.25
+        return (self.as_of - int(births[0])) / DAY / 365.25
 
     @cached_property
     def sex(self) -> str:
-        """`female`, `male`, or empty."""
-        names = {
-            self.named(row).name.partition("=")[2].lower()
-            for row in self.prefixed("DEMOGRAPHIC/SEX").tolist()
-        }
-        return next((name for name in ("female", "male") if name in names), "")
+        """`female`, `male`, or empty: not on record, or the records contradict each other."""
+        rows = self.prefixed("DEMOGRAPHIC/SEX").tolist()
+        names = {self.named(row).name.partition("=")[2].lower() for row in rows}
+        return names.pop() if len(names) == 1 and names <= {"female", "male"} else ""
 
     @cached_property
     def first_seen(self) -> int | None:

@@ -247,5 +247,8 @@ def _title(name: str) -> str:
 
 
 def _either(names: tuple[str, ...]) -> str:
-    says = [concepts().says.get(name, name) for name in names]
+    kinds, words = concepts().kinds, concepts().says
+    says = [
+        f"{'first diagnosis of ' * (kinds.get(one) == 'condition')}{words.get(one, one)}" for one in names
+    ]
     return says[0] if len(says) == 1 else f"{', '.join(says[:-1])} or {says[-1]}"

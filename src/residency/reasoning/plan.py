@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from math import isfinite
 from typing import Final, NamedTuple, get_args
 
 import numpy as np
@@ -15,6 +17,7 @@ from residency.reasoning.answers import Column
 from residency.reasoning.outcomes import Cause, Family, cause_of
 
 DEATH_TARGET: Final = 0  # the model puts death first
+_MOST_HINTED: Final = 3  # codes of an outcome for which the nearest are looked for
 
 
 class Examined(NamedTuple):
@@ -146,6 +149,8 @@ def _forecast(question: Forecast, reach_days: float) -> Forecast:
             where="outcomes",
             mend="ask for codes or labels",
         )
+    if not all(map(isfinite, question.horizons_days)):
+        raise QuestionError("a horizon is no number of days", where="horizons_days", mend="give a finite one")
     by_codes = any(outcome.label is None for outcome in question.outcomes)
     if by_codes and max(question.horizons_days) > reach_days:
         raise QuestionError(
@@ -166,3 +171,17 @@ def _label(outcome: Outcome, labels: tuple[str, ...]) -> int | None:
             mend=f"labels: {', '.join(labels) or 'none'}",
         )
     return labels.index(outcome.label)
+
+
+def hints_of(plan: Plan, known: Sequence[str]) -> dict[str, str]:
+    """Name the known codes that are spelled most like those that a model has nothing for."""
+    asked = {plan.columns[part.columns.start].outcome for part in plan.parts if not part.answerable}
+    return {outcome.name: hint for outcome in asked if (hint := _hint(outcome, known))}
+
+
+def _hint(outcome: Outcome, known: Sequence[str]) -> str:
+    strange = [code for code in outcome.codes if code not in known]
+    near = [
+        name for code in strange[:_MOST_HINTED] for name in get_close_matches(code, known, n=2, cutoff=0.75)
+    ]
+    return f"not known to the model; nearest known: {', '.join(dict.fromkeys(near))}" if near else ""

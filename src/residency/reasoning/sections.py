@@ -87,13 +87,14 @@ def diagnoses(chart: Chart, stay: Stay) -> Iterator[Statement]:
 
 
 def problems(chart: Chart, _: Stay) -> Iterator[Statement]:
-    """List conditions that last: known to the tables, or recorded again; the latest first."""
+    """List conditions: those that the tables know, then those recorded again; the latest first."""
     rows = chart.of_kind("Condition")
     by_code: dict[int, list[int]] = {}
     for row in rows.tolist():
         by_code.setdefault(int(chart.code[row]), []).append(row)
     lasting = [mine for mine in by_code.values() if chart.named(mine[0]).concepts or len(mine) > 1]
-    for mine in sorted(lasting, key=lambda one: -int(chart.time[one[-1]]))[:_MOST]:
+    lasting.sort(key=lambda one: (not chart.named(one[0]).concepts, -int(chart.time[one[-1]])))
+    for mine in lasting[:_MOST]:
         last = f", last on {chart.date(mine[-1])}" if len(mine) > 1 else ""
         text = f"On record since {chart.date(mine[0])}: {_name(chart.named(mine[0]))}{last}."
         yield _said(text, chart, [mine[0], mine[-1]])

@@ -28,6 +28,7 @@ from residency.contract.questions import (
 from residency.reasoning.answers import instant, microseconds
 from residency.reasoning.changes import changed
 from residency.reasoning.chart import Chart
+from residency.reasoning.contradictions import contradictions
 from residency.reasoning.drafts import drafted
 from residency.reasoning.loops import open_loops
 from residency.reasoning.treatment import baseline, weighed
@@ -102,6 +103,7 @@ def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, releas
     if not len(chart) and not chart.documents:
         none = Abstention(reason="too_little_history", detail="no record was available then")
         return msgspec.structs.replace(empty, abstentions=(none,))
+    empty = msgspec.structs.replace(empty, statements=contradictions(chart))
     if isinstance(question, Changes):
         return _changes(question, chart, found, empty)
     if isinstance(question, Treatment):
@@ -109,12 +111,14 @@ def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, releas
         return msgspec.structs.replace(
             empty,
             risks=risks,
-            statements=said,
+            statements=(*empty.statements, *said),
             abstentions=tuple(dict.fromkeys((*empty.abstentions, *found[0].abstentions))),
             research=found[0].research,
         )
     if isinstance(question, Draft):
-        return msgspec.structs.replace(empty, statements=(*drafted(question, chart), *unread(chart)))
+        return msgspec.structs.replace(
+            empty, statements=(*empty.statements, *drafted(question, chart), *unread(chart))
+        )
     raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
 
 
@@ -153,7 +157,7 @@ def _changes(question: Changes, chart: Chart, found: Sequence[Answer], empty: An
     now = found[1] if len(found) == 2 else None
     return msgspec.structs.replace(
         empty,
-        statements=(*said, *unread(chart)),
+        statements=(*empty.statements, *said, *unread(chart)),
         risks=() if now is None else now.risks,
         abstentions=(*empty.abstentions, *(() if now is None else now.abstentions)),
         research=now is not None and now.research,

@@ -32,6 +32,7 @@ from residency.timeline import Vocabulary
 BENEFIT: Final = "benefit"
 NO_BENEFIT: Final = "no_figure"
 NOTHING_FOUND: Final = "nothing_found"
+LOOKED_AT: Final = "looked_at"
 NOT_CHECKED: Final = "not_checked"
 _NEVER_CHECKED: Final = (
     "dose and route",
@@ -185,9 +186,11 @@ def _safety(chart: Chart, drug: str, seen: Checked) -> Iterator[Statement]:
         yield Statement(
             text=f"{_upper(name)}: {one.text}", citations=one.citations, tag=one.level, basis=one.basis
         )
-    version = f"table of {safety().version}"
-    if not seen.against:
-        text = f"Nothing was found against {name} ({version}) in: {'; '.join(seen.looked_at) or 'nothing'}."
+    looked = f"(table of {safety().version}) in: {'; '.join(seen.looked_at) or 'nothing'}."
+    if seen.against:
+        yield Statement(text=f"Looked for {name} {looked}", citations=seen.citations, tag=LOOKED_AT)
+    else:
+        text = f"Nothing was found against {name} {looked}"
         yield Statement(text=text, citations=seen.citations, tag=NOTHING_FOUND)
     lacking = "; ".join((*seen.not_checked, *_NEVER_CHECKED))
     yield Statement(text=f"Not checked for {name}: {lacking}.", citations=(), tag=NOT_CHECKED)
