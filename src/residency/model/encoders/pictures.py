@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Num
+from jaxtyping import Float32, Num, UInt8
 from torch.nn import functional
 
 from residency.timeline import Image
@@ -27,6 +27,16 @@ def slices_of(image: Image) -> Float32[np.ndarray, "slice 64 64"]:
     low, high = _window(image, pixels)
     shown = torch.from_numpy(np.clip((pixels - low) / max(high - low, 1e-6), 0.0, 1.0))
     return _resampled(shown, image.spacing_mm[1:]).numpy()
+
+
+def shown(image: Image, most: int) -> list[UInt8[np.ndarray, "row column"]]:
+    """Give up to so many slices as they are seen: through the window, every dot of them; one: the middle."""
+    n = len(image.pixels)
+    chosen = np.unique(np.linspace(0, n - 1, most).round().astype(int)) if most > 1 else [n // 2]
+    pixels = image.pixels[chosen].astype(np.float32)
+    low, high = _window(image, pixels)
+    grey = np.clip((pixels - low) / max(high - low, 1e-6), 0.0, 1.0) * 255.0
+    return list(grey.round().astype(np.uint8))
 
 
 def _window(image: Image, pixels: Num[np.ndarray, "slice row column"]) -> tuple[float, float]:
