@@ -15,6 +15,7 @@ from residency.cli import (
     planning,
     privacy,
     serving_page,
+    sizing,
     steps,
     whole,
 )
@@ -39,11 +40,13 @@ for command in (
     steps.train,
     adapting.adapt,
     asking.ask,
+    examining.tasks,
     examining.validate,
     exporting.export,
 ):
     app.command()(command)
 app.add_typer(governing.app, name="release")
+app.add_typer(sizing.app, name="sample-size")
 app.command()(serving_page.serve)
 app.command()(privacy.withdraw)
 app.command()(privacy.reidentify)

@@ -76,16 +76,17 @@ def alert(watch: Watch, per_100_days: float) -> Found:
 
 def alerts_per_found(found: Found, counts: UInt[np.ndarray, "patient draw"]) -> Float[np.ndarray, " draw"]:
     """Alerts that are made for each patient found, per draw: how many looks one find costs."""
-    made = found.alerts @ counts
-    hits = found.found.astype(np.float64) @ counts
+    some = np.flatnonzero(found.alerts)
+    made = found.alerts[some] @ counts[some]
+    hits = counts[found.found].sum(axis=0, dtype=np.float64)
     share: np.ndarray = np.divide(made, hits, out=np.full_like(made, np.nan), where=hits > 0)
     return share
 
 
 def sensitivity(found: Found, counts: UInt[np.ndarray, "patient draw"]) -> Float[np.ndarray, " draw"]:
     """Share of patients with the outcome who had an alert within its horizon, per draw."""
-    had = found.had_event.astype(np.float64) @ counts
-    hits = found.found.astype(np.float64) @ counts
+    had = counts[found.had_event].sum(axis=0, dtype=np.float64)
+    hits = counts[found.found].sum(axis=0, dtype=np.float64)
     share: np.ndarray = np.divide(hits, had, out=np.full_like(had, np.nan), where=had > 0)
     return share
 

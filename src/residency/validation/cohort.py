@@ -12,7 +12,7 @@ from residency.reasoning import Index
 from residency.timeline import Timelines, Vocabulary, moment_of_event
 from residency.validation import censoring
 from residency.validation.fates import fates
-from residency.validation.landmarks import age_years, drawn, landmarks
+from residency.validation.landmarks import Landmarks, age_years, at_times, drawn, landmarks
 from residency.validation.tasks import Groups, Task
 
 UNSTATED = "unstated"
@@ -46,7 +46,7 @@ class Cohort:
     split: np.ndarray
     site: np.ndarray
     groups: Mapping[str, np.ndarray]
-    counts: Mapping[str, int]
+    counts: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -74,7 +74,39 @@ def cohort_of(timelines: Timelines, task: Task, seed: int) -> Cohort:
         task: what is examined.
         seed: of the draw of index times.
     """
-    parts = [_of_shard(timelines, number, task, seed) for number in range(len(timelines.shards))]
+    return _joined([_of_shard(timelines, number, task, seed) for number in range(len(timelines.shards))])
+
+
+def cohort_at(
+    timelines: Timelines, task: Task, subject: Int64[np.ndarray, " row"], as_of: Int64[np.ndarray, " row"]
+) -> Cohort:
+    """Find what came of index times that somebody else chose; every one of a patient weighs the same.
+
+    Args:
+        timelines: all patients.
+        task: what is examined.
+        subject: of each index time.
+        as_of: of each, µs.
+
+    Returns:
+        Those that belong to the task and whose outcome is known; `counts` has the others.
+    """
+    parts, found_patients = [], 0
+    for number, packed in enumerate(timelines.shards):
+        known = np.isin(subject, packed.subject)
+        found_patients += int(known.sum())
+        index = Index(np.searchsorted(packed.subject, subject[known]), as_of[known])
+        order = np.lexsort((index.as_of, index.patient))
+        given = at_times(packed, timelines.labels, task, index.take(order))
+        part = _of_landmarks(timelines, number, task, given, None)
+        part.counts["outside the task"] = int(known.sum()) - len(given.index)
+        parts.append(part)
+    whole = _joined(parts)
+    whole.counts["no such patient"] = len(subject) - found_patients
+    return whole
+
+
+def _joined(parts: list[Cohort]) -> Cohort:
     whole = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(Cohort)
@@ -82,19 +114,29 @@ def cohort_of(timelines: Timelines, task: Task, seed: int) -> Cohort:
     }
     names = sorted({name for part in parts for name in part.groups})
     reasons = sorted({reason for part in parts for reason in part.counts})
-    cohort = Cohort(
+    return Cohort(
         **whole,
         groups={name: np.concatenate([part.groups[name] for part in parts]) for name in names},
         counts={reason: sum(part.counts.get(reason, 0) for part in parts) for reason in reasons},
     )
-    return cohort
 
 
 def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohort:
     packed, vocabulary = timelines.shards[number], timelines.vocabulary
     found = landmarks(packed, vocabulary, timelines.labels, task, seed)
+    return _of_landmarks(timelines, number, task, found, seed)
+
+
+def _of_landmarks(
+    timelines: Timelines, number: int, task: Task, found: Landmarks, seed: int | None
+) -> Cohort:
+    """Find out what came of index times; without a seed all are kept."""
+    packed, vocabulary = timelines.shards[number], timelines.vocabulary
     fate = fates(packed, vocabulary, found, task)
-    kept, sampled = drawn(packed, found, fate.at_risk, task, seed)
+    if seed is None:
+        kept, sampled = fate.at_risk, _evenly(found.index.patient, fate.at_risk)
+    else:
+        kept, sampled = drawn(packed, found, fate.at_risk, task, seed)
     index, split = found.index, timelines.split(number)[found.index.patient]
     site = timelines.site(number)[index.patient]
     weight, unit = np.zeros(len(index)), np.char.add(split, site) if len(index) else split
@@ -117,6 +159,12 @@ def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohor
             "censored": int((kept & ~fate.known).sum()),
         },
     ).take(kept & fate.known)
+
+
+def _evenly(patient: Int64[np.ndarray, " row"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """Weigh rows so that each patient's sum to 1."""
+    n = np.bincount(patient[kept], minlength=int(patient.max(initial=0)) + 1)
+    return np.where(kept, 1 / np.maximum(n[patient], 1), 0.0)
 
 
 def groups_of(packed: Packed, vocabulary: Vocabulary, index: Index, groups: Groups) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """In: candidates' scores of tasks. Out: each one's report, comparisons, and the page with the verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +33,7 @@ class Candidate:
         source: of patients that are known by their line alone; empty where they have an identifier.
         has_times: whether it is known when each score was made.
         sent: what was sent to it, in words; None where nothing was.
+        silences: why there was no answer, and how often.
     """
 
     rows: Mapping[str, pl.DataFrame]
@@ -40,6 +41,7 @@ class Candidate:
     source: str = ""
     has_times: bool = True
     sent: str | None = None
+    silences: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ def _verdict(
     cautions = cautions_of(judged, part.slices, part.contrasts, dict(one.left_out))
     if one.source:
         cautions.append("The file names no patients: each line counts as a patient of its own.")
+    if one.silences:
+        why = ", ".join(f"{reason} {n:,} times" for reason, n in one.silences.items())
+        cautions.append(f"Why it gave no answer: {why}.")
     return verdict_of(judged, (name, task.name, task.title), cautions, dict(one.left_out), rules)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int64, UInt64
 
 from residency.contract.errors import SpecError
@@ -95,6 +96,26 @@ def landmarks(
     """
     found = _candidates(packed, vocabulary, labels, task, seed)
     return found.take(_eligible(packed, found.index, task))
+
+
+def at_times(packed: Packed, labels: tuple[str, ...], task: Task, index: Index) -> Landmarks:
+    """Keep those of some index times that a task allows; where it asks at labels, those that have one.
+
+    Args:
+        packed: timelines.
+        labels: names of the packed labels.
+        task: what is examined.
+        index: by patient and time.
+    """
+    if not isinstance(task.outcome, LabelledOutcome):
+        return _plain(index).take(_eligible(packed, index, task))
+    given = _at_labels(packed, labels, task)
+    keys = ("patient", "as_of")
+    theirs = pl.DataFrame({name: getattr(given.index, name) for name in keys}).with_columns(label=given.label)
+    ours = pl.DataFrame({name: getattr(index, name) for name in keys})
+    found = ours.join(theirs, on=keys, how="inner").unique(keys, maintain_order=True, keep="first")
+    place_of = Index(found["patient"].to_numpy(), found["as_of"].to_numpy())
+    return Landmarks(place_of, found["label"].to_numpy()).take(_eligible(packed, place_of, task))
 
 
 def _candidates(

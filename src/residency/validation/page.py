@@ -12,7 +12,7 @@ from residency.contract.report import METRICS, TOO_FEW_EVENTS, Contrast, Metric,
 from residency.validation.figures import Rules
 from residency.validation.plots import NAMES, plots
 from residency.validation.tasks import Task
-from residency.validation.words import slice_name
+from residency.validation.words import contrast_words, in_1000, slice_name
 
 WORDS: Final = {
     "auroc": "AUROC: chance that one with the outcome is ranked above one without",
@@ -33,7 +33,17 @@ WORDS: Final = {
     "alerts_per_found": "alerts made for each patient found",
     "utility": "utility of the challenge: 0 is no alarm, 1 perfect alarms",
 }
-SHORT: Final = ("auroc", "auprc", "calibration_slope", "calibration_intercept", "net_benefit", "utility")
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Ranking": ("auroc", "auprc"),
+    "Do its risks come true?": (
+        "observed_expected", "calibration_slope", "calibration_intercept", "ici", "ici_over_prevalence",
+    ),
+    "Acting at the stated risk": (
+        "net_benefit", "flagged_share", "sensitivity", "specificity", "ppv", "number_needed_to_evaluate",
+    ),
+    "Alerts": ("sensitivity_at_alerts", "alerts_per_found", "lead_time_days", "utility"),
+}  # fmt: skip
+SHORT: Final = ("auroc", "auprc", "observed_expected", "calibration_slope", "net_benefit", "utility")
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,19 @@ class Examined:
         return tuple(name for name in METRICS if name in self.whole.model)
 
     @property
+    def scores(self) -> tuple[str, ...]:
+        """Scores that were measured beside the model's."""
+        held = {
+            "baseline": self.whole.baseline,
+            "stack": self.whole.stack,
+            "best_possible": self.whole.best_possible,
+        }
+        return tuple(name for name, found in held.items() if found)
+
+    @property
     def plots(self) -> str:
         """Inline SVG."""
-        return plots(self.predictions, self.rules)
+        return plots(self.predictions, self.rules, self.whole)
 
 
 def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]) -> None:
@@ -73,22 +93,29 @@ def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "verdict": verdict, "slice_name": slice_name}
+    environment.filters |= {
+        "figure": figure,
+        "verdict": verdict,
+        "slice_name": slice_name,
+        "contrast": contrast_words,
+        "in_1000": in_1000,
+    }
     page = environment.get_template("report.html").render(
-        parts=parts, about=about, words=WORDS, short=SHORT, names=NAMES, too_few=TOO_FEW_EVENTS
+        parts=parts, about=about, words=WORDS, kinds=KINDS, short=SHORT, names=NAMES, too_few=TOO_FEW_EVENTS
     )
     path.write_text(page, "utf-8")
 
 
 def figure(metric: Metric | None, signed: bool = False) -> str:
-    """Write a figure with its interval, for example `0.812 (0.790 to 0.833)`."""
+    """Write a figure with its interval, for example `0.812 (0.790 to 0.833)`; large ones shorter."""
     if metric is None or metric.value is None:
         return "—"
     sign = "+" if signed else ""
-    value = f"{metric.value:{sign}.3f}"
+    digits = 3 if abs(metric.value) < 10 else 1
+    value = f"{metric.value:{sign}.{digits}f}"
     if metric.low is None or metric.high is None:
         return value
-    return f"{value} ({metric.low:{sign}.3f} to {metric.high:{sign}.3f})"
+    return f"{value} ({metric.low:{sign}.{digits}f} to {metric.high:{sign}.{digits}f})"
 
 
 def verdict(measured: Slice) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from residency.contract.report import Metric, Slice
 from residency.validation import metrics
 from residency.validation.figures import SCORES, Rules
 from residency.validation.tally import Scored, Tally, exact
@@ -31,20 +32,21 @@ STYLE: Final = {
 _BINS: Final = 10
 
 
-def plots(predictions: pl.DataFrame, rules: Rules) -> str:
-    """Draw the held-out patients' calibration, decision curve and ROC; empty with no event."""
+def plots(predictions: pl.DataFrame, rules: Rules, whole: Slice) -> str:
+    """Draw the held-out patients' calibration, decision curve, ROC and alert burden; empty with no event."""
     held = predictions.filter(pl.col("split") == "held_out")
     if not held["label"].any() or held["label"].all():
         return ""
     tallies = {name: tally_of(held, column) for name, column in SCORES.items() if column in held.columns}
     shown = {name: tally for name, tally in tallies.items() if name in COLOURS and len(tally.score)}
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(10.4, 3.4))
-        left, middle, right = figure.subplots(1, 3)
-        figure.subplots_adjust(left=0.055, right=0.99, bottom=0.15, top=0.92, wspace=0.24)
+        figure = Figure(figsize=(10.4, 6.4))
+        (left, right), (below, last) = figure.subplots(2, 2)
+        figure.subplots_adjust(left=0.06, right=0.99, bottom=0.07, top=0.96, wspace=0.16, hspace=0.32)
         _calibration(left, shown)
-        _decision(middle, shown, rules)
-        _roc(right, shown)
+        _decision(right, shown, rules, whole)
+        _roc(below, shown)
+        _burden(last, whole)
         return svg_of(figure)
 
 
@@ -84,7 +86,7 @@ def _calibration(axes: Any, tallies: Mapping[str, Tally]) -> None:
     axes.legend(frameon=False)
 
 
-def _decision(axes: Any, tallies: Mapping[str, Tally], rules: Rules) -> None:
+def _decision(axes: Any, tallies: Mapping[str, Tally], rules: Rules, whole: Slice) -> None:
     thresholds = np.linspace(rules.threshold / 5, min(rules.threshold * 4, 0.95), 60)
     for name, tally in tallies.items():
         benefit = [float(metrics.net_benefit(tally, threshold)[0]) for threshold in thresholds]
@@ -92,12 +94,48 @@ def _decision(axes: Any, tallies: Mapping[str, Tally], rules: Rules) -> None:
     any_tally = next(iter(tallies.values()))
     share = float(any_tally.events.sum() / (any_tally.events.sum() + any_tally.others.sum()))
     everybody = share - (1 - share) * thresholds / (1 - thresholds)
+    _band(axes, [(one.at, one.figures.get("model")) for one in whole.decision])
     axes.plot(thresholds, everybody, ":", color="#999999", label="act on everybody", linewidth=1)
     axes.axhline(0, color="#999999", linewidth=0.8)
     axes.axvline(rules.threshold, color="#cccccc", linewidth=0.8)
     axes.set(title="Decision curve", xlabel="risk at which one would act", ylabel="net benefit")
     axes.set_ylim(bottom=-0.1 * share)
     axes.legend(frameon=False)
+
+
+def _band(axes: Any, points: list[tuple[float, Metric | None]]) -> None:
+    """Shade the network's interval."""
+    told = [(at, one.low, one.high) for at, one in points if one is not None and one.low is not None]
+    if told:
+        at, low, high = zip(*told, strict=True)
+        axes.fill_between(at, low, high, color=COLOURS["model"], alpha=0.15, linewidth=0)
+
+
+def _burden(axes: Any, whole: Slice) -> None:
+    """Draw what alerts find against how many are made, with the lead time at each."""
+    found = [(one.at, one.figures.get("sensitivity_at_alerts")) for one in whole.burden]
+    told = [(at, one.value) for at, one in found if one is not None and one.value is not None]
+    if not told:
+        axes.set_axis_off()
+        return
+    _band(axes, found)
+    at, share = zip(*told, strict=True)
+    axes.plot(at, share, "o-", color=COLOURS["model"], markersize=4, linewidth=1.2, label=NAMES["model"])
+    lead = {one.at: one.figures.get("lead_time_days") for one in whole.burden}
+    for place, value in told:
+        days = lead[place]
+        if days is not None and days.value is not None:
+            text = f"{days.value:.0f} d" if days.value >= 3 else f"{24 * days.value:.0f} h"
+            axes.annotate(text, (place, value), xytext=(4, -11), textcoords="offset points", fontsize=7.5)
+    axes.set_xscale("log")
+    axes.set_xticks(at, [f"{one:g}" for one in at])
+    axes.minorticks_off()
+    axes.set(
+        title="Alerts (median lead time beside each point)",
+        xlabel="alerts per 100 patient-days",
+        ylabel="share of patients found",
+    )
+    axes.set_ylim(0, 1.02)
 
 
 def _roc(axes: Any, tallies: Mapping[str, Tally]) -> None:

@@ -18,6 +18,7 @@ from residency.contract.errors import InputError, SchemaError, SpecError
 from residency.contract.lineage import Manifest, Rows, Step
 from residency.contract.progress import Progress, silent
 from residency.validation.examination import ValidationSpec
+from residency.validation.joining import with_outcomes
 from residency.validation.judgement import Candidate, Docket, put_judgement
 from residency.validation.offered import Offered, read_offered
 from residency.validation.tasks import AtLabels, LabelledOutcome, Task, load_tasks
@@ -36,6 +37,8 @@ class Offer:
         title: of the outcome, where there are no tasks.
         statements: what the vendors state, in TOML.
         leave_out: leave rows out that cannot be examined, rather than refuse the file.
+        timelines: where the outcomes come from, for files that state none; with `tasks`. The patients in the
+            file go by `subject_id`, the times are those of the timelines.
     """
 
     files: tuple[str, ...]
@@ -44,6 +47,7 @@ class Offer:
     title: str = "The outcome in the file"
     statements: Path | None = None
     leave_out: bool = False
+    timelines: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -83,7 +87,10 @@ def validate_scores(
     }
     also = [] if offer.statements is None else [digest_file(offer.statements)]
     digests = [digest_file(path) for path in offer.paths]
-    with Step(out, name="validate", inputs=[*digests, *also], spec=spec, now=now) as step:
+    inputs: list[str | Path] = [*digests, *also]
+    if offer.timelines is not None:
+        inputs.append(offer.timelines)
+    with Step(out, name="validate", inputs=inputs, spec=spec, now=now) as step:
         if step.manifest is not None:
             return step.manifest
         docket = Docket(
@@ -141,7 +148,7 @@ def thresholds_of(tasks: tuple[Task, ...], candidates: dict[str, Candidate]) -> 
 def _candidates(offer: Offer, tasks: tuple[Task, ...]) -> dict[str, Candidate]:
     found: dict[str, Candidate] = {}
     for given, path in zip(offer.files, offer.paths, strict=True):
-        offered = read_offered(path, leave_out=offer.leave_out)
+        offered = read_offered(path, leave_out=offer.leave_out, needs_label=offer.timelines is None)
         for inner in sorted(offered.rows["model"].unique()):
             name = named(inner or given.rpartition("=")[0] or path.stem)
             if name in found:
@@ -151,7 +158,8 @@ def _candidates(offer: Offer, tasks: tuple[Task, ...]) -> dict[str, Candidate]:
                     mend="name them: --predictions NAME=FILE",
                 )
             rows = offered.rows.filter(pl.col("model") == inner)
-            found[name] = _candidate(rows, offered, path, tasks)
+            one = _candidate(rows, offered, path, tasks)
+            found[name] = one if offer.timelines is None else with_outcomes(one, offer.timelines, tasks, path)
     return found
 
 

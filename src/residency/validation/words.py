@@ -54,5 +54,5 @@ def contrast_words(one: Contrast) -> str:
 def slice_name(name: str) -> str:
     """Write the name of a slice for people."""
     if name == "all":
-        return "all held-out patients of the training sites"
+        return "all held-out patients"
     return name.removeprefix("group=").replace("=", ": ").replace("_", " ")
