@@ -123,10 +123,15 @@ def packed(timelines: Path) -> Packed:
 
 
 @pytest.fixture(scope="session")
-def model(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model_folder(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "model"
     train(timelines, out, ModelSpec(size="tiny", min_patients=10, threads=1, passes=3), now=NOW)
-    return Model.open(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(model_folder: Path) -> Model:
+    return Model.open(model_folder)
 
 
 @pytest.fixture(scope="session")

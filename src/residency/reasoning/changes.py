@@ -10,7 +10,7 @@ import numpy as np
 
 from residency.contract.packed import DAY
 from residency.contract.questions import Statement
-from residency.reasoning.chart import Chart, Rows
+from residency.reasoning.chart import Chart, Rows, number
 from residency.reasoning.concepts import concepts
 from residency.reasoning.rules import TrendRule, rules
 
@@ -105,4 +105,4 @@ def _said(chart: Chart, name: str, row: int) -> str:
 
 
 def _value(chart: Chart, row: int) -> str:
-    return f"{chart.value[row]:.3g} {chart.named(row).unit}".strip()
+    return f"{number(float(chart.value[row]))} {chart.named(row).unit}".strip()

@@ -203,6 +203,17 @@ _TOLD: Final = frozenset((
 ))  # fmt: skip
 
 
+def number(value: float) -> str:
+    """Write a value with four digits at most, never with an exponent.
+
+    Example:
+        >>> number(12345.6), number(0.64479), number(139.0)
+        ('12350', '0.6448', '139')
+    """
+    written: str = np.format_float_positional(float(f"{value:.4g}"), trim="-")
+    return written
+
+
 def day_of(microseconds: int) -> str:
     """Give the day of a time."""
     moment: datetime = instant(microseconds)

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from residency.contract.packed import DAY
 from residency.contract.questions import Citation, Statement
-from residency.reasoning.chart import Chart, Document, Rows, day_of
+from residency.reasoning.chart import Chart, Document, Rows, day_of, number
 from residency.reasoning.concepts import concepts
 from residency.reasoning.rules import (
     FindingRule,
@@ -92,7 +92,7 @@ def _result(chart: Chart, rule: ResultRule) -> Iterator[Loop]:
     code = chart.named(row)
     yield Loop(
         "unacted_result", rule.name,
-        f"{_title(rule.of)} was {_number(chart.value[row])} {code.unit} on {chart.date(row)}; no"
+        f"{_title(rule.of)} was {number(float(chart.value[row]))} {code.unit} on {chart.date(row)}; no"
         f" {_either(rule.acted)} is on record in the {_days(known, chart.as_of):.0f} days since.",
         int(chart.time[row]), chart.cite([row]), rule.basis,
     )  # fmt: skip
@@ -235,10 +235,6 @@ def _is_meant(chart: Chart, rule: ScreeningRule) -> bool:
 
 def _days(start: int, end: int) -> float:
     return (end - start) / DAY
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _title(name: str) -> str:

@@ -12,7 +12,7 @@ from residency.contract.questions import Citation
 from residency.model.encoders.stars import Call, call, genes
 from residency.model.encoders.variants import variants_of
 from residency.reasoning.cautions import InteractionRule, Level, safety
-from residency.reasoning.chart import Chart, Rows
+from residency.reasoning.chart import Chart, Rows, number
 from residency.reasoning.concepts import concepts
 
 CURRENT_DAYS: Final = 400.0  # orders have no end: what was ordered within so many days counts as taken
@@ -150,7 +150,7 @@ def _values(desk: _Desk) -> None:
             continue
         row = int(rows[fresh][-1])
         value = float(chart.value[row])
-        said = f"{_says(rule.of)} {value:.3g} {chart.named(row).unit} on {chart.date(row)}"
+        said = f"{_says(rule.of)} {number(value)} {chart.named(row).unit} on {chart.date(row)}"
         desk.looked_at.append(said)
         desk.citations += chart.cite([row])
         if (rule.above is not None and value > rule.above) or (rule.below is not None and value < rule.below):

@@ -7,7 +7,7 @@ import numpy as np
 
 from residency.contract.packed import DAY
 from residency.contract.questions import Statement
-from residency.reasoning.chart import Chart, Code, Rows
+from residency.reasoning.chart import Chart, Code, Rows, number
 from residency.reasoning.concepts import concepts
 from residency.reasoning.encounters import Stay
 from residency.reasoning.loops import open_loops
@@ -116,7 +116,7 @@ def results(chart: Chart, stay: Stay) -> Iterator[Statement]:
     order = sorted(lasts, key=lambda row: (not watched & chart.named(row).concepts, -int(chart.time[row])))
     for row in order[:_MOST]:
         code = chart.named(row)
-        value = f"{chart.value[row]:.4g} {code.unit}".strip()
+        value = f"{number(float(chart.value[row]))} {code.unit}".strip()
         yield _said(f"{_name(code)}: {value} on {chart.date(row)}.", chart, [row])
 
 

@@ -186,11 +186,11 @@ def _safety(chart: Chart, drug: str, seen: Checked) -> Iterator[Statement]:
         yield Statement(
             text=f"{_upper(name)}: {one.text}", citations=one.citations, tag=one.level, basis=one.basis
         )
-    looked = f"(table of {safety().version}) in: {'; '.join(seen.looked_at) or 'nothing'}."
+    looked = f"(table of {safety().version}): {'; '.join(seen.looked_at) or 'nothing'}."
     if seen.against:
-        yield Statement(text=f"Looked for {name} {looked}", citations=seen.citations, tag=LOOKED_AT)
+        yield Statement(text=f"Looked at for {name} {looked}", citations=seen.citations, tag=LOOKED_AT)
     else:
-        text = f"Nothing was found against {name} {looked}"
+        text = f"Nothing was found against {name}; looked at {looked}"
         yield Statement(text=text, citations=seen.citations, tag=NOTHING_FOUND)
     lacking = "; ".join((*seen.not_checked, *_NEVER_CHECKED))
     yield Statement(text=f"Not checked for {name}: {lacking}.", citations=(), tag=NOT_CHECKED)
