@@ -10,6 +10,9 @@ import residency
 from residency import deid
 from residency.cli.show import Json, close, fates, now, progress
 from residency.contract import specs
+from residency.contract.lineage import Manifest
+from residency.contract.progress import Progress
+from residency.model import together as together_room
 
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Spec = Annotated[Path | None, typer.Option(help="Settings, in TOML.")]
@@ -133,6 +136,9 @@ def train(
     timelines: Annotated[Path, typer.Argument(help="Folder that build made.")],
     out: Out,
     spec: Spec = None,
+    together: Annotated[
+        int, typer.Option(min=0, help="Batches of a step, shared by the processes that torchrun started.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Train one network over all that the timelines hold. Run again to go on after an interruption.
@@ -141,5 +147,19 @@ def train(
     """
     settings = specs.load(residency.ModelSpec, spec) if spec else residency.ModelSpec()
     with progress() as show:
-        manifest = residency.train(timelines, out, settings, now=now(), progress=show)
-    close(manifest, as_json=as_json)
+        if together:
+            manifest = _together(timelines, out, settings, together, show)
+        else:
+            manifest = residency.train(timelines, out, settings, now=now(), progress=show)
+    if manifest is not None:
+        close(manifest, as_json=as_json)
+
+
+def _together(
+    timelines: Path, out: Path, settings: "residency.ModelSpec", pieces: int, show: Progress
+) -> Manifest | None:
+    """Train as one of several processes; the leading one has the manifest."""
+    with together_room.crew() as crew:
+        return together_room.train_together(
+            timelines, out, settings, crew, pieces=pieces, now=now(), progress=show
+        )

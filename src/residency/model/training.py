@@ -79,7 +79,7 @@ def train(
         if step.manifest is not None:
             return step.manifest
         data = Timelines.open(timelines)
-        n_patients, n_events = _train_size(data)
+        _, n_events = _train_size(data)
         sized = spec.sized(n_events)
         data = reading(data, kinds_read(data, sized))
         with steady(sized.threads):
@@ -87,12 +87,21 @@ def train(
             attaching, encoded = _attach(step, data, sized, found, progress)
             given = setup(data, sized, found, encoded)
             training = fit(given, step.work, progress)
-            network = network_with(given, training.best)
-            calibration = calibrate(given, network)
-        _write(step, given, network, calibration, training.point)
-        _write_settings(step, given, attaching)
-        result = {"size": sized.size, "targets": len(given.marginals.targets), "parameters": _count(network)}
-        return step.finish(rows=Rows(read=data.n_patients, kept=n_patients), result=result)
+            return conclude(step, given, training.best, training.point, attaching)
+
+
+def conclude(
+    step: Step, given: Setup, weights: dict[str, torch.Tensor], point: Point, attaching: Attaching
+) -> Manifest:
+    """Calibrate the best weights and write the model's folder."""
+    network = network_with(given, weights)
+    calibration = calibrate(given, network)
+    _write(step, given, network, calibration, point)
+    _write_settings(step, given, attaching)
+    n_patients, _ = _train_size(given.data)
+    targets, size = len(given.marginals.targets), given.spec.size
+    result = {"size": size, "targets": targets, "parameters": _count(network)}
+    return step.finish(rows=Rows(read=given.data.n_patients, kept=n_patients), result=result)
 
 
 def _attach(
