@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from pydicom import dcmread
 
 from residency import deid, timeline
 from residency.contract.errors import LineageError, NotFoundError, SignatureError
-from residency.contract.lineage import open_made
+from residency.contract.lineage import Rows, Step, open_made
 from residency.contract.packed import Packed
 from residency.deid import register
 from residency.withdrawal import Patient, Withdrawal, withdraw
@@ -136,6 +137,28 @@ def test_models_reports_and_releases_are_listed_whenever_it_is_asked_for_again(h
     assert first.reports == (work / "report",)
     assert first.releases == (work / "release",)
     assert first.sources == (work / "hospital",)
+
+
+def test_what_was_made_from_a_model_is_listed_with_it(hospital) -> None:
+    adapted = hospital.work / "adapted"
+    with Step(adapted, name="adapt", inputs=[hospital.work / "model"], spec={}, now=NOW) as step:
+        step.file("model.json", make=lambda path: path.write_text("y") and 0)
+        step.finish(rows=Rows())
+    assert set(done(hospital).models) == {hospital.work / "model", adapted}
+
+
+def test_exported_dicom_files_of_the_patient_go_and_those_of_others_stay(hospital) -> None:
+    work, policy = hospital.work, hospital.policy
+    folder = work / "hospital" / "dicom" / hospital.patient.site
+    deid.export_dicom(
+        folder, work / "dicom", policy, site=hospital.patient.site, now=NOW, records=work / "records"
+    )
+    before = {path: dcmread(path).PatientID for path in (work / "dicom").rglob("*.dcm")}
+    assert str(hospital.pseudonym) in before.values()
+    done(hospital)
+    after = {path: dcmread(path).PatientID for path in (work / "dicom").rglob("*.dcm")}
+    assert after == {path: one for path, one in before.items() if one != str(hospital.pseudonym)}
+    assert open_made(work / "dicom", verify=True).rows.kept == len(after)
 
 
 def test_a_dry_run_changes_no_byte(hospital) -> None:

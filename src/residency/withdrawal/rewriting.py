@@ -25,6 +25,7 @@ from residency.timeline.leaving import holds, leave_out
 from residency.timeline.timelines import ENCODINGS
 from residency.withdrawal.tracing import STAGED, STAGING, Made, with_before
 
+_DICOM: Final = ".dcm"
 _PACKED: Final = "packed.json"
 _IMAGES: Final = "images.parquet"
 _EMPTY_GO: Final = ("data", "observation", "labels", "notes", "images", "variants", "pixels")
@@ -71,7 +72,15 @@ def leaving(made: Made, subjects: frozenset[int]) -> Leaving:
 def _holds(path: Path, subjects: frozenset[int]) -> bool:
     if path.is_dir():
         return (path / _PACKED).exists() and holds(path, subjects)
+    if path.suffix == _DICOM:
+        return _dicom_patient(path) in {str(one) for one in subjects}
     return _is_table(path, "subject_id") and _any(path, "subject_id", subjects)
+
+
+def _dicom_patient(path: Path) -> str:
+    from pydicom import dcmread
+
+    return str(dcmread(path, specific_tags=["PatientID"], stop_before_pixels=True).get("PatientID", ""))
 
 
 def _is_table(path: Path, *columns: str) -> bool:
@@ -135,6 +144,8 @@ def _renewed(folder: Path, old: Shard, gone: Leaving, staging: Path) -> Shard | 
     """Give a shard as it is, anew where it held something, or none where nothing is left of it."""
     if old.path not in gone.shards:
         return old
+    if old.path.endswith(_DICOM):
+        return None
     making = staging / old.path
     making.parent.mkdir(parents=True, exist_ok=True)
     counts = _write(folder / old.path, gone, making)
@@ -208,7 +219,7 @@ def _manifest(made: Made, shards: tuple[Shard, ...], made_from: tuple[str, ...])
 
 
 def _total(shards: Iterable[Shard]) -> int:
-    data = [one for one in shards if one.path.startswith(f"{schema.DATA}/")]
+    data = [one for one in shards if one.path.startswith(f"{schema.DATA}/") or one.path.endswith(_DICOM)]
     return sum(one.rows + sum(one.counts.get(name, 0) for name in _ATTACHED) for one in data)
 
 

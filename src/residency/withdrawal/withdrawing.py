@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,7 +20,8 @@ from residency.deid.keys import fingerprint, read_key
 from residency.withdrawal.rewriting import Leaving, leaving, put_in_place, stage
 from residency.withdrawal.tracing import DATA_STEPS, Made, made_under, staged_under, stale
 
-_TRAIN, _VALIDATE = "train", "validate"
+_VALIDATE: Final = "validate"
+_NO_MODELS: Final = ("simulate", "rekey", "export-dicom", "plan", "summarise")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Withdrawal:
 
     Attributes:
         rewritten: folders that held the patient: files of each that were written anew or taken away.
-        models: folders of models made from data that somebody has since left: to be trained again.
+        models: folders of models made from data that somebody has since left, or from such a model: to be
+            trained again.
         reports: examinations of such models, to be made again.
         releases: bundles with such a model: to be retired once its successor is there.
         elsewhere: folders de-identified with another key, in which this one finds nobody.
@@ -131,18 +134,9 @@ def _held(found: Sequence[Made], subjects: frozenset[int], progress: Progress) -
 
 def _told(found: Sequence[Made], held: dict[Path, Leaving], key: bytes) -> Withdrawal:
     """Say what follows: a model is concerned where it was made from what somebody has left, or leaves now."""
-    left = {*stale(found), *_follows(found, held)}
-    models = [
-        one for one in found if one.manifest.step == _TRAIN and left.intersection(one.manifest.made_from)
-    ]
-    digests = {one.digest for one in models}
-    reports = [
-        one.folder
-        for one in found
-        if one.manifest.step == _VALIDATE
-        and one.release is None
-        and digests.intersection(one.manifest.made_from)
-    ]
+    concerned = _concerned(found, {*stale(found), *_follows(found, held)})
+    models = [one for one in concerned if one.manifest.step not in (*_NO_MODELS, _VALIDATE)]
+    reports = [one.folder for one in concerned if one.manifest.step == _VALIDATE and one.release is None]
     mine = fingerprint(key)
     return Withdrawal(
         rewritten={folder: len(gone.shards) for folder, gone in held.items() if gone},
@@ -154,6 +148,23 @@ def _told(found: Sequence[Made], held: dict[Path, Leaving], key: bytes) -> Withd
         ),
         sources=tuple(one.folder for one in found if one.manifest.step == "simulate"),
     )
+
+
+def _concerned(found: Sequence[Made], left: set[str]) -> list[Made]:
+    """Give what was made of data that somebody has left, of a model of those, and so on; data apart."""
+    concerned: dict[Path, Made] = {}
+    while True:
+        more = [
+            one
+            for one in found
+            if one.folder not in concerned
+            and one.manifest.step not in DATA_STEPS
+            and left.intersection(one.manifest.made_from)
+        ]
+        if not more:
+            return [one for one in found if one.folder in concerned]
+        concerned |= {one.folder: one for one in more}
+        left = left | {one.digest for one in more}
 
 
 def _follows(found: Sequence[Made], held: dict[Path, Leaving]) -> set[str]:
