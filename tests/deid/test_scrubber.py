@@ -226,3 +226,12 @@ def test_the_leak_scan_finds_what_a_scrubber_would_leave() -> None:
     assert own_left("call 617 555 0134", PHILIPPA)
     assert own_left("p.ravenscroft@example.net", PHILIPPA)
     assert not own_left("the patient is well, BP 120/80 on 2021", PHILIPPA)
+
+
+@pytest.mark.parametrize(
+    "name", ["April O'Brien", "May D'Souza", "April O\u2019Brien", "April Johnson", "June Smith"]
+)
+def test_a_name_that_begins_as_a_month_is_taken_whole_and_a_month_is_none(name: str) -> None:
+    text = f"Emergency contact: sister {name}, seen in April. Oxygen 2 l."
+    found = [text[one.start : one.end] for one in find_spans(text, Known()) if one.kind == "NAME"]
+    assert found == [name]

@@ -97,11 +97,16 @@ class Names:
         return self._is_listed(at) or word not in self.known.words
 
     def _is_month_name(self, at: int) -> bool:
-        """Tell April Johnson from April 2019."""
+        """Tell April Johnson and April O'Brien from April 2019."""
         note = self.note
         named = note.words[at] in self.known.given and note.words[at] in self.lists["months"]
-        follows = at + 1 < len(note) and note.words[at + 1] in self.known.family
-        return named and follows and note.capital(at + 1) and note.gap(at) == " " and not note.shouted(at)
+        if not named or at + 1 >= len(note) or note.gap(at) != " " or note.shouted(at):
+            return False
+        follows, last = note.words[at + 1], at + 1
+        if len(follows) == 1 and at + 2 < len(note) and note.gap(at + 1) in ("'", "\u2019"):
+            last, follows = at + 2, follows + note.words[at + 2]
+        listed = {follows, note.words[last]} & self.known.family
+        return bool(listed) and note.capital(at + 1) and note.capital(last)
 
     def _run(self, first: int, *, strict: bool = False) -> int:
         """Give the last word of the name that begins with a word."""
