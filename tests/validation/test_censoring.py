@@ -35,3 +35,8 @@ def test_no_row_speaks_for_more_than_the_limit() -> None:
     days = np.arange(1, 101).astype(float)
     known = days > 98
     assert weights(days, known, np.ones(100)).max() == MOST
+
+
+def test_a_site_in_which_nobody_is_at_risk_has_no_weights() -> None:
+    nothing = np.zeros(0)
+    assert len(weights(nothing, nothing.astype(bool), nothing)) == 0

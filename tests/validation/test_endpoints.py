@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 
 from residency.contract.errors import InputError
 from residency.contract.packed import DAY
+from residency.contract.questions import read_question
 from residency.contract.report import read_report
 from residency.contract.verdict import read_verdicts
+from residency.serving.identified import events_of_meds
+from residency.serving.wire import read_context
 from residency.timeline import Timelines
 from residency.validation import Asking, ValidationSpec, load_tasks, validate_endpoints
 from residency.validation.cohort import cohort_at, cohort_of
@@ -187,3 +191,14 @@ def test_the_outcomes_of_anybodys_index_times_are_those_of_the_task(clinic: Path
         np.testing.assert_array_equal(found.event_time, cohort.event_time)
         assert found.counts["no such patient"] == 1
         assert found.counts["outside the task"] == 1
+
+
+def test_a_release_can_read_what_it_is_asked(ward: Any) -> None:
+    packed = ward.packed([(1, None, "DEMOGRAPHIC/SEX=male", None), (1, 5.0, "LOINC/2160-0", 1.5)])
+    spec, task = EndpointSpec(url="https://x/residency/v1/ask"), ward.task(gap_days=5.0)
+    chart = chart_of(packed, ward.codes, 0, ward.microseconds(6.0), spec)
+    context = read_context(body_of(chart, task, spec, "1"))
+    events = events_of_meds(bytes(context.meds), {}).events
+    assert events.column("code").to_pylist() == ["DEMOGRAPHIC/SEX=male", "LOINC/2160-0"]
+    assert read_question(bytes(context.question)) == task.question
+    assert context.as_of - events.column("time").to_pylist()[1] == timedelta(days=1)

@@ -25,7 +25,7 @@ def kaplan_meier(
     events = np.bincount(place, weights=weight * happened, minlength=len(times))
     leaving = np.bincount(place, weights=weight, minlength=len(times))
     at_risk = np.cumsum(leaving[::-1])[::-1]
-    return times, np.cumprod(1 - np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0))
+    return times, np.cumprod(1 - np.divide(events, at_risk, out=np.zeros(len(times)), where=at_risk > 0))
 
 
 def weights(

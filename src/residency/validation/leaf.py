@@ -17,7 +17,7 @@ from residency.validation.page import Examined
 from residency.validation.plots import STYLE, svg_of, tally_of, tenths
 from residency.validation.recalibrating import COLUMN, recalibrate
 from residency.validation.verdicts import VerdictRules
-from residency.validation.words import contrast_words, in_1000, interval, per_100, slice_name
+from residency.validation.words import contrast_words, in_1000, interval, p_value, per_100, slice_name
 
 MEANING: Final[Mapping[str, str]] = {
     "use": "Its risks may be shown as they are, for the decision and the patients above.",
@@ -64,6 +64,7 @@ def write_leaf(path: Path, leaves: tuple[Leaf, ...], verdicts: Verdicts, rules: 
         "contrast": contrast_words,
         "in_1000": in_1000,
         "interval": interval,
+        "p_value": p_value,
         "per_100": per_100,
         "slice_name": slice_name,
     }

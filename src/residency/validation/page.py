@@ -12,7 +12,7 @@ from residency.contract.report import METRICS, TOO_FEW_EVENTS, Contrast, Metric,
 from residency.validation.figures import Rules
 from residency.validation.plots import NAMES, plots
 from residency.validation.tasks import Task
-from residency.validation.words import contrast_words, in_1000, slice_name
+from residency.validation.words import contrast_words, in_1000, p_value, slice_name
 
 WORDS: Final = {
     "auroc": "AUROC: chance that one with the outcome is ranked above one without",
@@ -99,6 +99,7 @@ def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]
         "slice_name": slice_name,
         "contrast": contrast_words,
         "in_1000": in_1000,
+        "p_value": p_value,
     }
     page = environment.get_template("report.html").render(
         parts=parts, about=about, words=WORDS, kinds=KINDS, short=SHORT, names=NAMES, too_few=TOO_FEW_EVENTS

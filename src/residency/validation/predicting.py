@@ -14,6 +14,7 @@ import polars as pl
 from jaxtyping import Float, Float32
 
 from residency.model import Model
+from residency.model.adaptation import in_words_of
 from residency.reasoning import Index, Limits, ask
 from residency.timeline import Timelines
 from residency.validation.baseline import BaselineSpec, Sample, grow, stack_of
@@ -53,6 +54,11 @@ class Bench:
         return {task.name: cohort_of(self.timelines, task, self.seed) for task in self.tasks}
 
     @cached_property
+    def read(self) -> Timelines:
+        """The timelines in the words that the model knows: it may come from elsewhere."""
+        return in_words_of(self.timelines, self.model)
+
+    @cached_property
     def risks(self) -> dict[str, Float[np.ndarray, " row"]]:
         """The model's risk at each task's index times of patients who taught nothing; NaN where it abstains.
 
@@ -73,7 +79,7 @@ class Bench:
         )
         questions = [msgspec.structs.replace(task.question, interval=False) for task in self.tasks]
         limits = Limits(min_moments=0)  # a cohort holds nobody with fewer moments than its task wants
-        packed, attachments = self.timelines.shards[shard], self.timelines.attachments(shard)
+        packed, attachments = self.read.shards[shard], self.timelines.attachments(shard)
         answers = ask(self.model, packed, questions, index, attachments=attachments, limits=limits)
         ends = np.cumsum([len(part) for part in parts])
         result = []

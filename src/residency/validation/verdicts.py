@@ -122,11 +122,8 @@ def _to_recalibrate(judged: Judged, rules: VerdictRules) -> Said | None:
         f"Recalibrated on these patients, a risk is off by {per_100(after['ici'].value)} in place of"
         f" {per_100(before['ici'].value)} on average, on patients that taught it nothing"
     )
-    acted = (
-        f"; acting {_at(judged)} is then right for {more:.1f} more patients in 1,000."
-        if more >= 0.05
-        else "."
-    )
+    shown = _low(judged.gain["net_benefit"].metric) > 0
+    acted = f"; acting {_at(judged)} is then right for {more:.1f} more patients in 1,000." if shown else "."
     ranks = (
         f"It ranks patients usefully ({in_pairs(before['auroc'].metric)}), but its risks are off here:"
         f" {'; '.join(off)}."

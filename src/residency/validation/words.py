@@ -35,6 +35,16 @@ def in_pairs(auroc: Metric) -> str:
     return f"of two patients, one with the outcome, it scores the right one higher in {pairs}"
 
 
+def p_value(p: float | None) -> str:
+    """Write a p-value.
+
+    Example:
+        >>> [p_value(p) for p in (0.2, 0.031, 1e-9, None)]
+        ['0.2', '0.031', '< 0.001', '—']
+    """
+    return "—" if p is None else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def in_1000(share: Metric | None) -> str:
     """Write a share as so many in 1,000, with its interval."""
     if share is None or share.value is None:
