@@ -12,9 +12,10 @@ import typer
 
 import residency
 from residency.cli.show import Json
-from residency.contract.errors import LineageError, QuestionError
+from residency.contract.errors import QuestionError
 from residency.contract.questions import Answer, AnyQuestion, Draft, Forecast, Modality, read_question
 from residency.contract.specs import load_toml
+from residency.model import adaptation
 from residency.reasoning import phrased, speaker_of
 from residency.timeline.building import SOURCE_FILE
 
@@ -68,13 +69,8 @@ def _leaving_out(question: AnyQuestion, without: str) -> AnyQuestion:
 
 
 def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, question: AnyQuestion) -> Answer:
-    model, timelines = residency.Model.open(folder), residency.Timelines.open(packed)
-    if model.vocabulary.codes != timelines.vocabulary.codes:
-        raise LineageError(
-            "the timelines have another vocabulary than the model",
-            where=str(packed),
-            mend="give the timelines that the model was trained on",
-        )
+    model = residency.Model.open(folder)
+    timelines = adaptation.in_words_of(residency.Timelines.open(packed), model)
     place = timelines.locate(subject)
     shard = timelines.shards[place.shard]
     latest = shard.moment_time[shard.moments_of(place.patient)][-1]
@@ -97,6 +93,10 @@ def _words(answer: Answer) -> str:
     for statement in answer.statements:
         cited = ", ".join(one.source for one in statement.citations)
         lines.append(f"  [{statement.tag}] {statement.text}" + (f" ({cited})" if cited else ""))
+    lines += [
+        f"  moved the model: {one.code} ({one.citation.source}), risk {one.change:+.1%} without it"
+        for one in answer.moved
+    ]
     lines += [f"  read: {', '.join(answer.modalities)}"]
     lines += [
         f"  {item.outcome or 'all'}: no answer, {item.reason.replace('_', ' ')} {item.detail}".rstrip()

@@ -15,6 +15,7 @@ from residency.contract.questions import (
     Forecast,
     Freshness,
     Interval,
+    Moved,
     Outcome,
     Risk,
 )
@@ -53,6 +54,7 @@ class Answers:
         release: digest of the release; empty for a model that is not released.
         research: whether nothing limits what may be asked, so nothing was examined.
         hints: what the model knows that is spelled like what it does not know, by the outcome's name.
+        moved: evidence, by the number of the forecast and of the index time, where it was asked for.
         told: answers to the other questions, by the number of the question and of the index time.
     """
 
@@ -69,6 +71,7 @@ class Answers:
     release: str
     research: bool
     hints: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[tuple[int, int], tuple[Moved, ...]] = field(default_factory=dict)
     told: Mapping[int, tuple[Answer, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -99,6 +102,7 @@ class Answers:
                 ),
             ),
             risks=tuple(self._risk(row, number) for number in mine if self.reason[row, number] == ANSWERED),
+            moved=self.moved.get((question, row), ()),
             abstentions=self._abstentions(row, mine),
             research=self.research,
         )

@@ -8,17 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int8, Int64
 from scipy.stats import t as student
 
+from residency.contract.errors import QuestionError
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
-from residency.contract.questions import Answer, AnyQuestion, Forecast
+from residency.contract.questions import Answer, AnyQuestion, Forecast, Moved
 from residency.model import Model, States
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
 from residency.reasoning.answers import Answers
 from residency.reasoning.chart import Chart, chart_of
+from residency.reasoning.evidence import evidence
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
@@ -29,6 +32,7 @@ from residency.reasoning.views import View, view_of
 from residency.timeline import Attachments
 
 INTERVAL: Final = 0.90
+_NO_LIMITS: Final = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
 _MOMENTS_AT_ONCE: Final = 250_000
 _NUMBERS_AT_ONCE: Final = 12_000_000  # hazards worked on at once: 48 MB
 
@@ -63,10 +67,10 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
         QuestionError: a question is of a kind, horizon or label that is not answered.
     """
     refuse_unknown(questions)
-    asker = _Asker(model, packed, attachments, release, allowed, limits or Limits())
-    answers = asker.forecast([one for one in questions if isinstance(one, Forecast)], index)
+    asker = _Asker(model, packed, attachments, records, release, allowed, limits or Limits())
+    answers = asker.with_evidence([one for one in questions if isinstance(one, Forecast)], index)
     others = {n: one for n, one in enumerate(questions) if not isinstance(one, Forecast)}
-    charts = [asker.chart(index, row, records) for row in range(len(index))] if others else []
+    charts = [asker.chart(index, row) for row in range(len(index))] if others else []
     told = {
         n: tuple(asker.tell(one, chart, index.patient[row : row + 1]) for row, chart in enumerate(charts))
         for n, one in others.items()
@@ -81,18 +85,19 @@ class _Asker:
     model: Model
     packed: Packed
     attachments: Attachments | None
+    records: pl.DataFrame | None
     release: str
     allowed: frozenset[Examined] | None
     limits: Limits
 
-    def chart(self, index: Index, row: int, records: pl.DataFrame | None) -> Chart:
+    def chart(self, index: Index, row: int) -> Chart:
         """Give the chart of one index time."""
         return chart_of(
             self.packed,
             int(index.patient[row]),
             int(index.as_of[row]),
             vocabulary=self.model.vocabulary,
-            records=records,
+            records=self.records,
             attachments=self.attachments,
         )
 
@@ -104,6 +109,42 @@ class _Asker:
             for need in needs(question, chart.as_of)
         ]
         return tell(question, chart, found, release=self.release)
+
+    def with_evidence(self, questions: Sequence[Forecast], index: Index) -> Answers:
+        """Give risks at index times, and what moved the model where that is asked for and there is a risk."""
+        answers = self.forecast(questions, index)
+        wanted = [n for n, question in enumerate(questions) if question.evidence]
+        if wanted and self.records is None:
+            raise QuestionError(
+                "evidence is not given here", where="evidence", mend="give the records that it would cite"
+            )
+        moved = {
+            (n, row): self._evidence(questions[n], index.take(np.array([row])))
+            for n in wanted
+            for row in range(len(index))
+            if answers.answer(row, n).risks
+        }
+        return replace(answers, moved=moved)
+
+    def _evidence(self, question: Forecast, index: Index) -> tuple[Moved, ...]:
+        """Say what moved the risk of the first outcome within the longest horizon."""
+        alone = msgspec.structs.replace(
+            question,
+            outcomes=question.outcomes[:1],
+            horizons_days=(max(question.horizons_days),),
+            interval=False,
+        )
+        assert self.records is not None  # noqa: S101 - `with_evidence` looked
+        return evidence(
+            self.packed,
+            int(index.patient[0]),
+            int(index.as_of[0]),
+            ask=lambda packed, at: (
+                replace(self, packed=packed, allowed=None, limits=_NO_LIMITS).forecast([alone], at).risk[:, 0]
+            ),
+            vocabulary=self.model.vocabulary,
+            records=self.records,
+        )
 
     def forecast(self, questions: Sequence[Forecast], index: Index) -> Answers:
         """Give risks at index times."""

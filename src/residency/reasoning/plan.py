@@ -141,8 +141,6 @@ def plan_of(model: Model, questions: Sequence[Forecast]) -> Plan:
 
 def _forecast(question: Forecast, reach_days: float) -> Forecast:
     """Refuse what this release cannot answer."""
-    if question.evidence:
-        raise QuestionError("evidence is not given by this release", where="evidence", mend="ask without it")
     if any(outcome.above is not None or outcome.below is not None for outcome in question.outcomes):
         raise QuestionError(
             "thresholds of values are not answered by this release",
