@@ -229,7 +229,7 @@ def test_the_leak_scan_finds_what_a_scrubber_would_leave() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["April O'Brien", "May D'Souza", "April O\u2019Brien", "April Johnson", "June Smith"]
+    "name", ["April O'Brien", "May D'Souza", "April O\u2019Brien", "April Johnson", "April de la Cruz"]
 )
 def test_a_name_that_begins_as_a_month_is_taken_whole_and_a_month_is_none(name: str) -> None:
     text = f"Emergency contact: sister {name}, seen in April. Oxygen 2 l."

@@ -97,16 +97,18 @@ class Names:
         return self._is_listed(at) or word not in self.known.words
 
     def _is_month_name(self, at: int) -> bool:
-        """Tell April Johnson and April O'Brien from April 2019."""
+        """Tell April Johnson, April O'Brien and April de la Cruz from April 2019."""
         note = self.note
         named = note.words[at] in self.known.given and note.words[at] in self.lists["months"]
         if not named or at + 1 >= len(note) or note.gap(at) != " " or note.shouted(at):
             return False
-        follows, last = note.words[at + 1], at + 1
-        if len(follows) == 1 and at + 2 < len(note) and note.gap(at + 1) in ("'", "\u2019"):
-            last, follows = at + 2, follows + note.words[at + 2]
-        listed = {follows, note.words[last]} & self.known.family
-        return bool(listed) and note.capital(at + 1) and note.capital(last)
+        first = last = at + 1 + self._particles(at + 1)
+        if last >= len(note):
+            return False
+        if len(note.words[last]) == 1 and last + 1 < len(note) and note.gap(last) in ("'", "\u2019"):
+            last += 1
+        listed = {note.words[first] + note.words[last], note.words[last]} & self.known.family
+        return bool(listed) and note.capital(first) and note.capital(last)
 
     def _run(self, first: int, *, strict: bool = False) -> int:
         """Give the last word of the name that begins with a word."""
