@@ -84,6 +84,21 @@ def test_a_nodule_is_open_until_a_ct_is_reported() -> None:
     assert names(open_loops(chart(rows, 280, notes=none))) == []
 
 
+def test_a_mass_is_open_but_not_of_a_cancer_that_is_known() -> None:
+    notes = [
+        (
+            0.0,
+            "LOINC/24627-2",
+            "A mass of 40 mm in the left upper lobe. PET-CT and tissue diagnosis recommended.",
+        )
+    ]
+    assert names(open_loops(chart([(0, "DICOM/CT")], 70, notes=notes))) == ["mass_without_work_up"]
+    known: list[Row] = [(-100, "ICD10CM/C34.12"), (0, "DICOM/CT"), (50, "ICD10CM/C34.12")]
+    assert names(open_loops(chart(known, 70, notes=notes))) == []
+    found: list[Row] = [(0, "DICOM/CT"), (50, "ICD10CM/C34.12")]
+    assert names(open_loops(chart(found, 70, notes=notes))) == []
+
+
 def test_a_test_that_was_out_is_open_until_a_document_names_it() -> None:
     notes = [(0.0, "LOINC/18842-5", PENDING)]
     assert names(open_loops(chart([(0, "VISIT/IMP")], 20, notes=notes))) == ["pending_at_discharge"]

@@ -136,10 +136,10 @@ def _seen_between(chart: Chart, start: int, days: tuple[float, float]) -> Rows:
 
 def _finding(chart: Chart, rule: FindingRule) -> Iterator[Loop]:
     """Look at the first report with the finding that nothing followed; later ones restart no clock."""
-    acts = _acts(chart, rule.acted)
+    acts, known = _acts(chart, rule.acted), chart.time[chart.of(*rule.known)]
     for document in chart.documents:
         found = _found(document, rule)
-        if found is None or (acts > document.time + DAY).any():
+        if found is None or (acts > document.time + DAY).any() or (known <= document.time).any():
             continue
         if _days(document.time, chart.as_of) >= rule.within_days:
             yield Loop(

@@ -64,6 +64,7 @@ class FindingRule:
         acted: what closes the loop.
         within_days: after so many days without, it is open.
         basis: who says so.
+        known: a condition that explains the finding where it is on record before.
     """
 
     name: str
@@ -73,6 +74,7 @@ class FindingRule:
     acted: tuple[str, ...]
     within_days: float
     basis: str
+    known: tuple[str, ...] = ()
 
 
 @spec
@@ -163,7 +165,7 @@ def spoken_of(found: Rules) -> tuple[str, ...]:
     """Give all concepts that rules speak of."""
     parts = [one.of for one in found.result] + [one.of for one in found.trend]
     parts += [name for one in found.result for name in one.acted]
-    parts += [name for one in found.finding for name in one.acted]
+    parts += [name for one in found.finding for name in (*one.acted, *one.known)]
     for watched in found.monitoring:
         parts += (*watched.drugs, *watched.tests)
     for due in found.screening:
