@@ -57,7 +57,9 @@ def test_each_model_has_its_own_report_and_predictions(both: Path) -> None:
     for model in ("right", "bold"):
         held = read_report(both / "models" / model / "report.json").tasks["outcome"]["all"]
         assert held.patients == 1_500
-        assert (both / "models" / model / "report.html").exists()
+        page = (both / "models" / model / "report.html").read_text("utf-8")
+        assert "only its maker knows" in page
+        assert not any(ours in page for ours in ("LightGBM", "network"))
         assert list((both / "models" / model / "predictions" / "outcome").glob("*.parquet"))
 
 

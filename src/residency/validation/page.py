@@ -78,10 +78,9 @@ class Examined:
         }
         return tuple(name for name, found in held.items() if found)
 
-    @property
-    def plots(self) -> str:
-        """Inline SVG."""
-        return plots(self.predictions, self.rules, self.whole)
+    def plots(self, called: str) -> str:
+        """Give inline SVG, in which the model has a name."""
+        return plots(self.predictions, self.rules, self.whole, called)
 
 
 def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]) -> None:
@@ -102,7 +101,14 @@ def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]
         "p_value": p_value,
     }
     page = environment.get_template("report.html").render(
-        parts=parts, about=about, words=WORDS, kinds=KINDS, short=SHORT, names=NAMES, too_few=TOO_FEW_EVENTS
+        parts=parts,
+        about=about,
+        ours="model" in about,
+        words=WORDS,
+        kinds=KINDS,
+        short=SHORT,
+        names=NAMES,
+        too_few=TOO_FEW_EVENTS,
     )
     path.write_text(page, "utf-8")
 

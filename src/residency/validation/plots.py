@@ -32,8 +32,15 @@ STYLE: Final = {
 _BINS: Final = 10
 
 
-def plots(predictions: pl.DataFrame, rules: Rules, whole: Slice) -> str:
-    """Draw the held-out patients' calibration, decision curve, ROC and alert burden; empty with no event."""
+def plots(predictions: pl.DataFrame, rules: Rules, whole: Slice, called: str) -> str:
+    """Draw the held-out patients' calibration, decision curve, ROC and alert burden; empty with no event.
+
+    Args:
+        predictions: with outcomes.
+        rules: threshold and burden.
+        whole: what was measured of them.
+        called: the model.
+    """
     held = predictions.filter(pl.col("split") == "held_out")
     if not held["label"].any() or held["label"].all():
         return ""
@@ -43,9 +50,9 @@ def plots(predictions: pl.DataFrame, rules: Rules, whole: Slice) -> str:
         figure = Figure(figsize=(10.4, 6.4))
         (left, right), (below, last) = figure.subplots(2, 2)
         figure.subplots_adjust(left=0.06, right=0.99, bottom=0.07, top=0.96, wspace=0.16, hspace=0.32)
-        _calibration(left, shown)
-        _decision(right, shown, rules, whole)
-        _roc(below, shown)
+        _calibration(left, shown, called)
+        _decision(right, shown, (rules, whole), called)
+        _roc(below, shown, called)
         _burden(last, whole)
         return svg_of(figure)
 
@@ -71,13 +78,19 @@ def tenths(tally: Tally) -> tuple[np.ndarray, np.ndarray]:
     return said, came
 
 
-def _calibration(axes: Any, tallies: Mapping[str, Tally]) -> None:
+def _named(name: str, called: str) -> str:
+    return called if name == "model" else NAMES[name]
+
+
+def _calibration(axes: Any, tallies: Mapping[str, Tally], called: str) -> None:
     top = 0.0
     for name, tally in tallies.items():
         if name == "best_possible":
             continue
         said, came = tenths(tally)
-        axes.plot(said, came, "o-", color=COLOURS[name], label=NAMES[name], markersize=4, linewidth=1)
+        axes.plot(
+            said, came, "o-", color=COLOURS[name], label=_named(name, called), markersize=4, linewidth=1
+        )
         top = max(top, float(said.max()), float(came.max()))
     axes.plot([0, top], [0, top], "--", color="#999999", linewidth=1)
     axes.set(
@@ -86,11 +99,12 @@ def _calibration(axes: Any, tallies: Mapping[str, Tally]) -> None:
     axes.legend(frameon=False)
 
 
-def _decision(axes: Any, tallies: Mapping[str, Tally], rules: Rules, whole: Slice) -> None:
+def _decision(axes: Any, tallies: Mapping[str, Tally], fixed: tuple[Rules, Slice], called: str) -> None:
+    rules, whole = fixed
     thresholds = np.linspace(rules.threshold / 5, min(rules.threshold * 4, 0.95), 60)
     for name, tally in tallies.items():
         benefit = [float(metrics.net_benefit(tally, threshold)[0]) for threshold in thresholds]
-        axes.plot(thresholds, benefit, color=COLOURS[name], label=NAMES[name], linewidth=1.2)
+        axes.plot(thresholds, benefit, color=COLOURS[name], label=_named(name, called), linewidth=1.2)
     any_tally = next(iter(tallies.values()))
     share = float(any_tally.events.sum() / (any_tally.events.sum() + any_tally.others.sum()))
     everybody = share - (1 - share) * thresholds / (1 - thresholds)
@@ -120,7 +134,7 @@ def _burden(axes: Any, whole: Slice) -> None:
         return
     _band(axes, found)
     at, share = zip(*told, strict=True)
-    axes.plot(at, share, "o-", color=COLOURS["model"], markersize=4, linewidth=1.2, label=NAMES["model"])
+    axes.plot(at, share, "o-", color=COLOURS["model"], markersize=4, linewidth=1.2)
     lead = {one.at: one.figures.get("lead_time_days") for one in whole.burden}
     for place, value in told:
         days = lead[place]
@@ -138,7 +152,7 @@ def _burden(axes: Any, whole: Slice) -> None:
     axes.set_ylim(0, 1.02)
 
 
-def _roc(axes: Any, tallies: Mapping[str, Tally]) -> None:
+def _roc(axes: Any, tallies: Mapping[str, Tally], called: str) -> None:
     for name, tally in tallies.items():
         coarse = tally.coarse(300)
         found = np.cumsum(coarse.events[::-1, 0]) / coarse.events.sum()
@@ -148,7 +162,7 @@ def _roc(axes: Any, tallies: Mapping[str, Tally]) -> None:
             np.concatenate(ends[1]),
             np.concatenate(ends[0]),
             color=COLOURS[name],
-            label=NAMES[name],
+            label=_named(name, called),
             linewidth=1.2,
         )
     axes.plot([0, 1], [0, 1], "--", color="#999999", linewidth=0.8)
