@@ -81,6 +81,16 @@ def test_an_adapter_meets_a_site_where_the_base_is_wrong(
     assert log_loss(truth, adapted) < log_loss(truth, said)
 
 
+def test_at_home_recalibration_moves_little(
+    model: Model, trained: Path, timelines: Path, data: Timelines, tmp_path: Path, now: datetime
+) -> None:
+    """It starts where the base's own calibration ends, not from the bare network."""
+    spec = dataclasses.replace(SPEC, rank=0)
+    adapt(trained, timelines, tmp_path / "home", spec, now=now)
+    (said, _), (again, _) = _told(model, data), _told(Model.open(tmp_path / "home"), data)
+    assert np.abs(said - again).max() < 0.1
+
+
 def test_an_adapter_of_another_base_or_an_altered_one_is_refused(
     adapter: Path, trained: Path, timelines: Path, tmp_path: Path, now: datetime
 ) -> None:

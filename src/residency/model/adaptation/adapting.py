@@ -38,7 +38,7 @@ from residency.model.training import Told, steady, told
 from residency.timeline import Timelines, take
 
 ADAPTER_FILE: Final = "adapter.safetensors"
-START_FILE: Final = "start.json"  # the calibration that adapters were learned on
+START_FILE: Final = "start.json"  # upon the base's own calibration: what adapters were learned on
 STEP: Final = "adapt"
 _LEAST_PATIENTS: Final = 20
 _HELD: Final = 5.0  # patients with the label, by whose weight a line stays what it was
@@ -84,7 +84,7 @@ class Found:
     """What the search came to.
 
     Attributes:
-        start: the base's new calibration, which adapters are learned on.
+        start: a calibration upon the base's own, which adapters are learned on.
         adapter: tensors by name; none where no pass did better than recalibration alone.
         calibration: of the adapted network.
         passes: how many were best.
@@ -147,8 +147,9 @@ def _encoded(base: Model, data: Timelines, shard: int) -> Encoded:
 def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> Found:
     """Recalibrate, find out how many passes help, and learn so many on all patients."""
     held = _held(given)
-    start = told(_all_tuning(given), base.network).calibration(held, float(LEAST_INDEX))
-    network = baked(base.network, start)
+    network = baked(base.network, base.calibration)
+    start = told(_all_tuning(given), network).calibration(held, float(LEAST_INDEX))
+    network = baked(network, start)
     tried = {0: Judged.nothing(), **{n: Judged.nothing() for n in (spec.passes if spec.rank else ())}}
     for fold in range(spec.folds):
         progress("patients who judge", fold, spec.folds)
@@ -159,7 +160,10 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     if best:
         adapter = adapter_of(_learned(network, given, spec, best, lambda *_: None), network)
     gain = round(tried[0].loss - tried[best].loss, 6)
-    return Found(start, adapter, tried[best].told.calibration(held, float(LEAST_INDEX)), best, gain)
+    last = Calibration.none(len(base.labels), len(base.targets))  # the start is one already
+    if best:
+        last = tried[best].told.calibration(held, float(LEAST_INDEX))
+    return Found(start, adapter, last, best, gain)
 
 
 @dataclass

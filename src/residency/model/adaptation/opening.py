@@ -30,7 +30,8 @@ def open_adapted(folder: Path, base: Path | None = None) -> Model:
         raise LineageError(
             "the adapter was made for another base", where=str(folder), mend="give its own with base"
         )
-    network = merged(baked(model.network, Calibration.read(folder / START_FILE)), tensors)
+    start = Calibration.read(folder / START_FILE)
+    network = merged(baked(baked(model.network, model.calibration), start), tensors)
     return dataclasses.replace(
         model,
         network=network,

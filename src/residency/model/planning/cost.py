@@ -78,9 +78,10 @@ def estimates(data: Timelines, spec: ModelSpec) -> tuple[Estimate, ...]:
     sized = spec.sized(train_events(data))
     found = marginals(data, sized)
     with _threads(sized.threads):
-        chosen = _timed(setup(data, sized, found))
+        given = setup(data, sized, found)
+        chosen = _timed(given)
     others = [dataclasses.replace(spec, size=size) for size in SIZES if size != sized.size]
-    rest = [_scaled(chosen, setup(data, other, found)) for other in others]
+    rest = [_scaled(chosen, given, setup(data, other, found)) for other in others]
     order = list(SIZES)
     return tuple(sorted((chosen, *rest), key=lambda one: order.index(one.size)))
 
@@ -193,22 +194,21 @@ def _estimate(given: Setup, network: Network, seconds: float, step: Step) -> Est
     )
 
 
-def _scaled(timed: Estimate, given: Setup) -> Estimate:
-    """Estimate another size: work a row as its dense parameters, rows of a batch as the dial says."""
+def _scaled(timed: Estimate, known: Setup, given: Setup) -> Estimate:
+    """Estimate another size: work goes with dense parameters and passes, memory with width, depth, rows."""
     network = bare_network(given)
     n, dense = sum(p.numel() for p in network.parameters()), dense_of(network)
-    passes, before = given.n_passes, SIZES[timed.size]
-    _, n_batches = _pieces(given, 1)
-    rows = given.spec.shape.batch_moments / before.batch_moments
-    wider = rows * (given.spec.shape.width * given.spec.shape.depth) / (before.width * before.depth)
-    work = dense / timed.dense * (passes * n_batches * rows) / timed.steps
+    (_, n_known), (_, n_batches) = _pieces(known, 1), _pieces(given, 1)
+    own, before = given.spec.shape, known.spec.shape
+    wider = n_known / n_batches * (own.width * own.depth) / (before.width * before.depth)
+    work = dense / timed.dense * given.n_passes / known.n_passes
     saved = (timed.memory - _LIBRARIES - 4 * timed.parameters * _AT_WORK) * wider
     return msgspec.structs.replace(
         timed,
         size=given.spec.size,
         parameters=n,
         dense=dense,
-        steps=passes * n_batches,
+        steps=given.n_passes * n_batches,
         seconds=round(timed.seconds * work, 1),
         timed=False,
         memory=int(_LIBRARIES + 4 * n * _AT_WORK + saved),
