@@ -87,14 +87,14 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def made(folder: Path, spec: HospitalSpec) -> Hospital:
-    """Simulate, ingest and build."""
+def made(folder: Path, spec: HospitalSpec, min_patients: int = 11) -> Hospital:
+    """Simulate, ingest and build; of few patients, rare codes are to be kept too."""
     simulate(folder / "hospital", spec, now=NOW)
     mapping = folder / "mapping.toml"
     mapping.write_text('site_from = "folder"\n')
     feed = Feed("fhir", [folder / "hospital" / "fhir"], mapping)
     ingest(folder / "records", [feed], now=NOW)
-    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    build(folder / "records", folder / "timelines", BuildSpec(min_patients=min_patients), now=NOW)
     return Hospital(folder, Timelines.open(folder / "timelines"))
 
 

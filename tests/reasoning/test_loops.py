@@ -176,7 +176,7 @@ def test_what_becomes_available_later_changes_nothing(rows: list[Row], later: li
 @pytest.mark.slow
 def test_planted_lapses_are_found_and_what_is_found_is_so(tmp_path: Path) -> None:
     spec = HospitalSpec(n_patients=60, seed=3, lapses=0.6, genomes=False, start="2012-01-01")
-    hospital = made(tmp_path, spec)
+    hospital = made(tmp_path, spec, min_patients=1)
     tally = measure(hospital, Charts(hospital), 2, seed=0)
     assert sum(tally.planted.values()) >= 25
     assert sum(n > 0 for n in tally.said.values()) >= 4
