@@ -14,7 +14,6 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from residency.contract.schema import EVENTS, SHOWN_FILE
 from residency.deid import Shown, load_policy, read_key
 from residency.deid.people import people_of
 from residency.model import Model
+from residency.reasoning.abstaining import REASONS
 from residency.release.allow_list import ExaminedTask
 from residency.serving.attached import Folder
 from residency.serving.veil import Veil
@@ -81,10 +81,9 @@ class Tally:
     """What was found."""
 
     difference: list[float] = field(default_factory=list)
-    who: list[int] = field(default_factory=list)
     causes: list[tuple[str, ...]] = field(default_factory=list)
     seconds: float = 0.0
-    other_reasons: int = 0
+    other_reasons: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> dict[str, object]:
         """Put it together."""
@@ -92,15 +91,15 @@ class Tally:
         by_cause: dict[str, float] = {}
         for cause, one in zip(self.causes, self.difference, strict=True):
             name = ", ".join(cause) or "same view"
-            by_cause[name] = max(by_cause.get(name, 0.0), one)
+            by_cause[name] = float(np.nanmax([by_cause.get(name, 0.0), one]))
         return {
             "patients": len(difference),
-            "largest_difference": float(difference.max()),
+            "asked": int((~np.isnan(difference)).sum()),
+            "largest_difference": float(np.nanmax(difference)),
             "patients_over_1e-6": int((difference > 1e-6).sum()),
-            "answers_refused_by_one_view_alone": self.other_reasons,
+            "answers_refused_by_one_view_alone": dict(self.other_reasons),
             "patients_by_what_differs": dict(Counter(", ".join(one) or "nothing" for one in self.causes)),
             "largest_difference_by_what_differs": by_cause,
-            "differing": [who for who, cause in zip(self.who, self.causes, strict=True) if cause],
             "seconds_a_patient_transform": round(self.seconds / len(difference), 4),
         }
 
@@ -115,60 +114,90 @@ def served(veil: Veil, records: Folder, events: pl.DataFrame, vocabulary: timeli
     return View(packing.packed, packing.attachments)
 
 
-def _veil(options: argparse.Namespace) -> Veil:
-    """Give what a release of this flow does to a request."""
-    policy, path = load_policy(options.policy), options.work / options.model / SHOWN_FILE
-    return Veil(policy, read_key(policy), None if options.blind else Shown.read(path))
+@dataclass
+class Comparison:
+    """A finished flow, asked through both views.
 
+    Attributes:
+        work: folder of the flow.
+        policy: of its de-identification.
+        model: name of the model's folder.
+        report: name of the folder with the examined questions.
+        home: where encodings are kept.
+    """
 
-def compare(options: argparse.Namespace, home: Path) -> Tally:
-    """Compare both views of every patient."""
-    policy = load_policy(options.policy)
-    key = read_key(policy)
-    shared, model = (
-        timeline.Timelines.open(options.work / "timelines"),
-        Model.open(options.work / options.model),
-    )
-    questions, records, veil = (
-        asked_of(options.work / options.report),
-        Folder(options.work / "records"),
-        _veil(options),
-    )
-    every = pl.read_parquet(sorted((options.work / "records" / "data").glob("*.parquet")))
-    subjects = every["subject_id"].unique().sort().to_numpy()
-    chosen = np.arange(len(subjects))[: options.patients]
-    if options.only:
-        chosen = np.array(json.loads(options.only.read_text())["differing"], np.int64)
-    subjects = subjects[chosen]
-    people = dict(people_of(subjects, every, policy, key).select("subject_id", "pseudonym").iter_rows())
-    tally = Tally()
-    for start in range(0, len(subjects), CHUNK):
-        for subject in subjects[start : start + CHUNK]:
-            began = time.perf_counter()
-            mine = served(veil, records, every.filter(pl.col("subject_id") == subject), shared.vocabulary)
-            tally.seconds += time.perf_counter() - began
-            shard, row = shared.locate(people[int(subject)])
-            batch = View(timeline.take(shared.shards[shard], np.array([row])), shared.attachments(shard))
-            told = list(_asked(model, questions, (batch, mine), home))
-            one, other = (np.nan_to_num(np.asarray(answers.risk, np.float64), nan=-1.0) for answers in told)
-            lone = (one < 0) != (other < 0)
-            tally.other_reasons += int(lone.sum())
-            tally.difference.append(float(np.abs(np.where(lone, 0, one - other)).max()))
-            seen = batch.parts(), mine.parts()
-            tally.who.append(int(chosen[np.searchsorted(subjects, subject)]))
-            tally.causes.append(tuple(name for name in seen[0] if seen[0][name] != seen[1][name]))
-        print(min(start + CHUNK, len(subjects)), f"largest {max(tally.difference):.2e}", flush=True)
-    return tally
+    work: Path
+    policy: Path
+    model: str
+    report: str
+    home: Path
 
+    def __post_init__(self) -> None:
+        self.rules = load_policy(self.policy)
+        self.key = read_key(self.rules)
+        self.timelines = timeline.Timelines.open(self.work / "timelines")
+        self.network = Model.open(self.work / self.model)
+        self.questions = asked_of(self.work / self.report)
+        self.records = Folder(self.work / "records")
+        shown = Shown.read(self.work / self.model / SHOWN_FILE)
+        self.veils = {"blind": Veil(self.rules, self.key), "shown": Veil(self.rules, self.key, shown)}
+        self.tallies = {name: Tally() for name in self.veils}
+        self.events = pl.read_parquet(sorted((self.work / "records" / "data").glob("*.parquet")))
+        self.subjects = self.events["subject_id"].unique().sort().to_numpy()
 
-def _asked(
-    model: Model, questions: list[Forecast], views: tuple[View, View], home: Path
-) -> Iterator[reasoning.Answers]:
-    for view in views:
-        index = reasoning.Index(np.zeros(2, np.int64), times_of(view.packed))
-        yield reasoning.ask(
-            model, view.packed, questions, index, attachments=replace(view.attachments, home=home)
+    def run(self, n_patients: int, n_asked: int, out: Path | None) -> None:
+        """Compare patient by patient; what is found so far is written after each fifty."""
+        chosen = self.subjects[:n_patients]
+        people = people_of(chosen, self.events, self.rules, self.key)
+        pseudonym = dict(people.select("subject_id", "pseudonym").iter_rows())
+        for n, subject in enumerate(chosen, start=1):
+            self._one(int(subject), pseudonym[int(subject)], must_ask=n <= n_asked)
+            if n % CHUNK == 0 or n == len(chosen):
+                found = {name: tally.report() for name, tally in self.tallies.items()}
+                print(n, {name: one["largest_difference"] for name, one in found.items()}, flush=True)
+                if out:
+                    out.write_text(json.dumps(found, indent=1))
+
+    def _one(self, subject: int, pseudonym: int, *, must_ask: bool) -> None:
+        events = self.events.filter(pl.col("subject_id") == subject)
+        shard, row = self.timelines.locate(pseudonym)
+        packed = timeline.take(self.timelines.shards[shard], np.array([row]))
+        batch = View(packed, self.timelines.attachments(shard))
+        part: tuple[tuple[str, ...], float, Counter[str]] | None = None
+        for name, veil in self.veils.items():
+            tally = self.tallies[name]
+            if name == "blind" or part is None or part[0]:  # what is the same without, is the same with
+                began = time.perf_counter()
+                mine = served(veil, self.records, events, self.timelines.vocabulary)
+                tally.seconds += time.perf_counter() - began
+                part = self._compared(batch, mine, must_ask=must_ask)
+            tally.causes.append(part[0])
+            tally.difference.append(part[1])
+            tally.other_reasons.update(part[2])
+
+    def _compared(
+        self, batch: View, mine: View, *, must_ask: bool
+    ) -> tuple[tuple[str, ...], float, Counter[str]]:
+        """Give what differs, the largest difference of a probability, and answers that one view refuses."""
+        one, other = batch.parts(), mine.parts()
+        cause = tuple(name for name in one if one[name] != other[name])
+        if not (must_ask or cause):
+            return cause, np.nan, Counter()
+        told = [self._asked(view) for view in (batch, mine)]
+        risks = [np.nan_to_num(np.asarray(answers.risk, np.float64), nan=-1.0) for answers in told]
+        lone = (risks[0] < 0) != (risks[1] < 0)
+        reasons = Counter(
+            f"{view} alone: {REASONS[reason]}"
+            for view, answers in zip(("batch", "bedside"), told, strict=True)
+            for reason in np.asarray(answers.reason)[lone]
+            if reason >= 0
         )
+        return cause, float(np.abs(np.where(lone, 0, risks[0] - risks[1])).max()), reasons
+
+    def _asked(self, view: View) -> reasoning.Answers:
+        index = reasoning.Index(np.zeros(2, np.int64), times_of(view.packed))
+        attachments = replace(view.attachments, home=self.home)
+        return reasoning.ask(self.network, view.packed, self.questions, index, attachments=attachments)
 
 
 def main() -> None:
@@ -179,18 +208,18 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=1_000_000)
     parser.add_argument("--model", default="model-1")
     parser.add_argument("--report", default="report-1")
-    parser.add_argument("--blind", action="store_true", help="without what the data set shows")
-    parser.add_argument("--only", type=Path, help="report of another run: only the patients that differed")
+    parser.add_argument(
+        "--asked", type=int, default=1_000_000, help="ask about so many, and about all whose views differ"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / ENCODINGS
         if (options.work / "timelines" / ENCODINGS).exists():
             shutil.copytree(options.work / "timelines" / ENCODINGS, home)
-        found = compare(options, home).report()
-    print(json.dumps(found, indent=1))
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1))
+        comparison = Comparison(options.work, options.policy, options.model, options.report, home)
+        comparison.run(options.patients, options.asked, options.out)
+    print(json.dumps({name: tally.report() for name, tally in comparison.tallies.items()}, indent=1))
 
 
 if __name__ == "__main__":
