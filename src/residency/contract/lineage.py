@@ -19,6 +19,7 @@ import msgspec
 
 from residency import __version__
 from residency.contract.digests import digest_file, digest_of, digest_tree
+from residency.contract.durable import flush, flush_folder, remove
 from residency.contract.errors import InputError, LineageError, StaleError
 from residency.contract.schema import FORMAT, MANIFEST
 
@@ -261,10 +262,10 @@ class Step:
         if key in self._shards:
             return self._shards[key]
         temporary = self.work / "making" / key.replace("/", "~")
-        _remove(temporary)
+        remove(temporary)
         temporary.parent.mkdir(parents=True, exist_ok=True)
         counts = make(temporary)
-        _flush(temporary)
+        flush(temporary)
         digest = digest_tree(temporary)
         counts = counts if isinstance(counts, dict) else {"rows": counts}
         shard = Shard(
@@ -275,9 +276,9 @@ class Step:
         )
         final = self.out / shard.path
         final.parent.mkdir(parents=True, exist_ok=True)
-        _remove(final)
+        remove(final)
         temporary.rename(final)
-        _flush_folder(final.parent)
+        flush_folder(final.parent)
         record = self.work / "made" / f"{key.replace('/', '~')}.json"
         record.parent.mkdir(parents=True, exist_ok=True)
         _write(record, msgspec.json.encode((key, shard)), self.work / "made.tmp")
@@ -319,30 +320,8 @@ class Step:
                 self.out.rmdir()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _write(path: Path, body: bytes, temporary: Path) -> None:
     temporary.write_bytes(body)
-    _flush(temporary)
+    flush(temporary)
     temporary.rename(path)
-    _flush_folder(path.parent)
-
-
-def _flush(path: Path) -> None:
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb+") as handle:
-                os.fsync(handle.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush_folder(path.parent)

@@ -1,6 +1,5 @@
 """In: tensors of a training under way. Out: one safetensors file, whole or not at all, and back."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from residency.contract.durable import flush, flush_folder
 from residency.contract.errors import LineageError
 
 _POINT = "point"
@@ -46,18 +46,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     beside = path.with_suffix(".tmp")
     write_tensors(beside, checkpoint.tensors, {_POINT: msgspec.json.encode(checkpoint.point).decode()})
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush_folder(path.parent)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors by name and flush them to disk."""
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, metadata)
-    with path.open("rb+") as handle:
-        os.fsync(handle.fileno())
+    flush(path)
 
 
 def load(path: Path) -> Checkpoint | None:

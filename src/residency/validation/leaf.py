@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 import polars as pl
@@ -13,11 +12,11 @@ from matplotlib.figure import Figure as Drawing
 
 from residency.contract.report import Point
 from residency.contract.verdict import Verdict, Verdicts
-from residency.validation.page import Examined
+from residency.validation.page import Examined, pages
 from residency.validation.plots import STYLE, svg_of, tally_of, tenths
 from residency.validation.recalibrating import COLUMN, recalibrate
 from residency.validation.verdicts import VerdictRules
-from residency.validation.words import contrast_words, in_1000, interval, p_value, per_100, slice_name
+from residency.validation.words import interval, per_100
 
 MEANING: Final[Mapping[str, str]] = {
     "use": "Its risks may be shown as they are, for the decision and the patients above.",
@@ -53,21 +52,8 @@ class Leaf:
 
 def write_leaf(path: Path, leaves: tuple[Leaf, ...], verdicts: Verdicts, rules: VerdictRules) -> None:
     """Write the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("residency.validation", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "contrast": contrast_words,
-        "in_1000": in_1000,
-        "interval": interval,
-        "p_value": p_value,
-        "per_100": per_100,
-        "slice_name": slice_name,
-    }
+    environment = pages()
+    environment.filters |= {"interval": interval, "per_100": per_100}
     page = environment.get_template("verdict.html").render(
         leaves=leaves, verdicts=verdicts, rules=rules, meaning=MEANING, people=people
     )

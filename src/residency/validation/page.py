@@ -83,8 +83,8 @@ class Examined:
         return plots(self.predictions, self.rules, self.whole, called)
 
 
-def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]) -> None:
-    """Write the page."""
+def pages() -> jinja2.Environment:
+    """Give the room's templates, with the words that all pages have."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("residency.validation", "."),
         autoescape=True,
@@ -93,13 +93,18 @@ def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "figure": figure,
-        "verdict": verdict,
-        "slice_name": slice_name,
         "contrast": contrast_words,
         "in_1000": in_1000,
         "p_value": p_value,
+        "slice_name": slice_name,
     }
+    return environment
+
+
+def write_page(path: Path, parts: tuple[Examined, ...], about: Mapping[str, str]) -> None:
+    """Write the page."""
+    environment = pages()
+    environment.filters |= {"figure": figure, "verdict": verdict}
     page = environment.get_template("report.html").render(
         parts=parts,
         about=about,

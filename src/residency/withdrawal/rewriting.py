@@ -4,7 +4,6 @@ New files and the new manifest are made beside (`.withdrawing`), flushed, and re
 from then on a killed run is taken up again and only puts them in place. The manifest comes last.
 """
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 
 from residency.contract import schema
 from residency.contract.digests import digest_tree
+from residency.contract.durable import flush, flush_folder, remove
 from residency.contract.lineage import Manifest, Shard
 from residency.deid.risk import RISK_FILE, remeasured, write_risk
 from residency.timeline.leaving import holds, leave_out
@@ -135,7 +135,7 @@ def stage(made: Made, gone: Leaving, made_from: tuple[str, ...]) -> Manifest:
         shards = _with_risk(made, shards, staging)
     manifest = _manifest(made, tuple(sorted(shards, key=lambda one: one.path)), made_from)
     (staging / schema.MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-    _flush(staging)
+    flush(staging)
     staging.rename(made.folder / STAGED)
     return manifest
 
@@ -246,13 +246,13 @@ def put_in_place(folder: Path) -> None:
     stay = {one.path for one in new.shards}
     for shard in old.shards:
         if shard.path not in stay:
-            _remove(folder / shard.path)
+            remove(folder / shard.path)
     if old.shards != new.shards:
-        _remove(folder / ENCODINGS)
+        remove(folder / ENCODINGS)
     shutil.copyfile(staged / schema.MANIFEST, staged / "manifest.tmp")
-    _flush(staged)
+    flush(staged)
     (staged / "manifest.tmp").rename(folder / schema.MANIFEST)
-    _flush_folder(folder)
+    flush_folder(folder)
     shutil.rmtree(staged)
 
 
@@ -260,28 +260,6 @@ def _replace(new: Path, place: Path) -> None:
     """Put a file or folder in its place; one that is there under the same digest is the same."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if new.is_dir():
-        _remove(place)
+        remove(place)
     new.rename(place)
-    _flush_folder(place.parent)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(folder: Path) -> None:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            with file.open("rb+") as handle:
-                os.fsync(handle.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush_folder(place.parent)
