@@ -174,6 +174,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     groups = f"age_bands = [50.0]\n[groups.by_code.sex]\n{sexes}"
     (folder / "kidney.toml").write_text(
         'name = "kidney"\ntitle = "Kidney disease"\nhorizon_days = 90.0\noccurrence = "incident"\n'
+        'clinical = "scored"\n'
         '[landmark]\nkind = "regular"\nevery_days = 30.0\nper_patient = 3\n'
         f'[outcome]\ncodes = ["ICD10CM/N18"]\n[groups]\n{groups}'
     )

@@ -14,6 +14,7 @@ from residency.cli import (
     governing,
     planning,
     privacy,
+    probing,
     serving_page,
     sizing,
     steps,
@@ -42,6 +43,7 @@ for command in (
     asking.ask,
     examining.tasks,
     examining.validate,
+    probing.probe,
     exporting.export,
 ):
     app.command()(command)

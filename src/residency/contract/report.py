@@ -1,7 +1,9 @@
 """In: what an examination measured. Out: `report.json`, format 1, and back.
 
 `{"version": 1, "tasks": {TASK: {SLICE: …}}}`. Slice `all` holds the held-out patients of the training sites,
-`site=NAME` each site (an external one only there), `group=NAME=VALUE` the groups.
+`site=NAME` each site (an external one only there), `group=NAME=VALUE` the groups,
+`apart=NAME=VALUE` groups that only the report shows: without figures below 100 events, and no gate or
+allow-list names them.
 """
 
 from pathlib import Path
@@ -82,12 +84,15 @@ class Slice(Struct, frozen=True, kw_only=True):
     baseline: dict[str, Metric]
     stack: dict[str, Metric] | None = None
     best_possible: dict[str, Metric] | None = None
+    clinical: dict[str, Metric] | None = None  # a clinical score, where the task names one
     paired: dict[str, Metric] = {}  # model − baseline
+    paired_clinical: dict[str, Metric] = {}  # model − clinical score
     abstained: int = 0  # index times without an answer, in none of the figures
     decision: list[
         Point
     ] = []  # at: risk at which one would act; net benefit of each score, and of acting on all
     burden: list[Point] = []  # at: alerts per 100 patient-days; what the model's alerts find
+    censoring: list[Point] = []  # at: times the odds of being lost may be off; lowest and highest figures
 
     @property
     def can_tell(self) -> bool:

@@ -17,7 +17,7 @@ from residency.release.bundle import CONTENT, REPORT
 from residency.serving.questions import examined_of
 from residency.timeline import Vocabulary
 from residency.validation import Task, load_tasks
-from residency.validation.cohort import groups_of
+from residency.validation.groups import groups_of
 
 WARNING = "warning"
 

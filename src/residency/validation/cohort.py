@@ -1,21 +1,21 @@
 """In: timelines and a task. Out: its index times, each with outcome, weight, split, site and groups."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from residency.contract.packed import UNKNOWN, Packed
 from residency.reasoning import Index
-from residency.timeline import Timelines, Vocabulary, moment_of_event
+from residency.timeline import Timelines
 from residency.validation import censoring
-from residency.validation.fates import fates
-from residency.validation.landmarks import Landmarks, age_years, at_times, drawn, landmarks
-from residency.validation.tasks import Groups, Task
+from residency.validation.fates import Fates, fates
+from residency.validation.groups import apart_of, groups_of, records_in, thirds
+from residency.validation.landmarks import Landmarks, at_times, drawn, landmarks
+from residency.validation.tasks import CodedOutcome, Task
 
-UNSTATED = "unstated"
+_BY_NAME: Final = ("groups", "apart", "counts")
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,12 @@ class Cohort:
         label: whether the outcome came.
         event_time: of the outcome, µs.
         weight: of sampling, and of censoring.
+        censoring: what the censoring multiplies the weight by; 1 where nobody was censored.
+        records: known in the days before the index time that the task's `apart` states.
         split: train, tuning, held_out or external.
         site: of the patient.
         groups: for each name the value of each row.
+        apart: the same, of what only the report shows apart.
         counts: index times left out, with the reason.
     """
 
@@ -43,9 +46,12 @@ class Cohort:
     label: Bool[np.ndarray, " row"]
     event_time: Int64[np.ndarray, " row"]
     weight: Float[np.ndarray, " row"]
+    censoring: Float[np.ndarray, " row"]
+    records: Int64[np.ndarray, " row"]
     split: np.ndarray
     site: np.ndarray
     groups: Mapping[str, np.ndarray]
+    apart: Mapping[str, np.ndarray]
     counts: dict[str, int]
 
     def __len__(self) -> int:
@@ -53,12 +59,18 @@ class Cohort:
 
     def take(self, rows: Bool[np.ndarray, " row"]) -> "Cohort":
         """Give some of the index times."""
-        kept = {
-            f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("groups", "counts")
-        }
-        return Cohort(
-            **kept, groups={name: value[rows] for name, value in self.groups.items()}, counts=self.counts
+        kept = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in _BY_NAME}
+        groups, apart = (
+            {name: value[rows] for name, value in held.items()} for held in (self.groups, self.apart)
         )
+        return Cohort(**kept, groups=groups, apart=apart, counts=self.counts)
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Groups as tables of predictions name them."""
+        return {f"group_{name}": value for name, value in self.groups.items()} | {
+            f"apart_{name}": value for name, value in self.apart.items()
+        }
 
     def of_shard(self, shard: int) -> Index:
         """Give who is asked about in a shard, and when."""
@@ -74,7 +86,8 @@ def cohort_of(timelines: Timelines, task: Task, seed: int) -> Cohort:
         task: what is examined.
         seed: of the draw of index times.
     """
-    return _joined([_of_shard(timelines, number, task, seed) for number in range(len(timelines.shards))])
+    parts = [_of_shard(timelines, number, task, seed) for number in range(len(timelines.shards))]
+    return _joined(parts, task)
 
 
 def cohort_at(
@@ -101,24 +114,37 @@ def cohort_at(
         part = _of_landmarks(timelines, number, task, given, None)
         part.counts["outside the task"] = int(known.sum()) - len(given.index)
         parts.append(part)
-    whole = _joined(parts)
+    whole = _joined(parts, task)
     whole.counts["no such patient"] = len(subject) - found_patients
     return whole
 
 
-def _joined(parts: list[Cohort]) -> Cohort:
+def _joined(parts: list[Cohort], task: Task) -> Cohort:
     whole = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(Cohort)
-        if f.name not in ("groups", "counts")
+        if f.name not in _BY_NAME
     }
-    names = sorted({name for part in parts for name in part.groups})
     reasons = sorted({reason for part in parts for reason in part.counts})
-    return Cohort(
+    joined = Cohort(
         **whole,
-        groups={name: np.concatenate([part.groups[name] for part in parts]) for name in names},
+        groups=_named([part.groups for part in parts]),
+        apart=_named([part.apart for part in parts]),
         counts={reason: sum(part.counts.get(reason, 0) for part in parts) for reason in reasons},
     )
+    return replace(joined, apart=_apart(joined, task))
+
+
+def _named(parts: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in sorted(parts[0])}
+
+
+def _apart(whole: Cohort, task: Task) -> dict[str, np.ndarray]:
+    """Add thirds of what was recorded, and leave out what is the same for everybody."""
+    found = dict(whole.apart)
+    if task.apart.measured_days and (named := thirds(whole.records, whole.split == "train")) is not None:
+        found["measured"] = named
+    return {name: value for name, value in sorted(found.items()) if len(np.unique(value)) > 1}
 
 
 def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohort:
@@ -143,6 +169,8 @@ def _of_landmarks(
     for one in np.unique(unit):
         mine = (unit == one) & kept
         weight[mine] = censoring.weights(fate.followed_days[mine], fate.known[mine], sampled[mine])
+    days = task.apart.measured_days
+    apart = apart_of(packed, vocabulary, index, task.apart) | _occurrence(fate, task)
     return Cohort(
         shard=np.full(len(index), number, dtype=np.int64),
         patient=index.patient,
@@ -151,9 +179,12 @@ def _of_landmarks(
         label=fate.label,
         event_time=fate.event_time,
         weight=weight,
+        censoring=np.divide(weight, sampled, out=np.ones_like(weight), where=(sampled > 0) & (weight > 0)),
+        records=records_in(packed, index, days) if days else np.zeros(len(index), np.int64),
         split=split,
         site=site,
         groups=groups_of(packed, vocabulary, index, task.groups),
+        apart=apart,
         counts={
             "not at risk": int((~fate.at_risk).sum()),
             "censored": int((kept & ~fate.known).sum()),
@@ -161,58 +192,14 @@ def _of_landmarks(
     ).take(kept & fate.known)
 
 
+def _occurrence(fate: Fates, task: Task) -> dict[str, np.ndarray]:
+    """Tell a first record of the outcome from a later one, where a task asks about both."""
+    if not isinstance(task.outcome, CodedOutcome) or task.occurrence != "any":
+        return {}
+    return {"occurrence": np.where(fate.had, "again", "first")}
+
+
 def _evenly(patient: Int64[np.ndarray, " row"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
     """Weigh rows so that each patient's sum to 1."""
     n = np.bincount(patient[kept], minlength=int(patient.max(initial=0)) + 1)
     return np.where(kept, 1 / np.maximum(n[patient], 1), 0.0)
-
-
-def groups_of(packed: Packed, vocabulary: Vocabulary, index: Index, groups: Groups) -> dict[str, np.ndarray]:
-    """Give each index time's value of each group."""
-    found = {name: _by_code(packed, vocabulary, index, values) for name, values in groups.by_code.items()}
-    if groups.age_bands:
-        age = age_years(packed, index)
-        if groups.age_code is not None:
-            age = np.where(np.isnan(age), _static_value(packed, vocabulary, index, groups.age_code), age)
-        found["age"] = _bands(age, groups.age_bands)
-    return found
-
-
-def _by_code(packed: Packed, vocabulary: Vocabulary, index: Index, values: Mapping[str, str]) -> np.ndarray:
-    """Give the value whose code is among a patient's first facts."""
-    result = np.full(packed.n_patients, UNSTATED, dtype=object)
-    for value, code in values.items():
-        result[_with_first_fact(packed, vocabulary.index_of(code))[0]] = value
-    of_index: np.ndarray = result[index.patient].astype(str)
-    return of_index
-
-
-def _static_value(
-    packed: Packed, vocabulary: Vocabulary, index: Index, code: str
-) -> Float[np.ndarray, " index"]:
-    result = np.full(packed.n_patients, np.nan)
-    patients, events = _with_first_fact(packed, vocabulary.index_of(code))
-    result[patients] = packed.event_value[events]
-    value: np.ndarray = result[index.patient]
-    return value
-
-
-def _with_first_fact(
-    packed: Packed, code: int
-) -> tuple[Int64[np.ndarray, " event"], Int64[np.ndarray, " event"]]:
-    """Give the patients whose first moment holds a code, and the events."""
-    events = np.flatnonzero(packed.event_code == code) if code != UNKNOWN else np.zeros(0, np.int64)
-    moment = moment_of_event(packed)[events]
-    patient = np.searchsorted(packed.moment_offset, moment, "right") - 1
-    first = np.asarray(packed.moment_offset)[patient] == moment
-    return patient[first], events[first]
-
-
-def _bands(age: Float[np.ndarray, " index"], begins: tuple[float, ...]) -> np.ndarray:
-    """Name the band of each age, for example `40-64`."""
-    edges = sorted(begins)
-    names = [f"under_{edges[0]:g}"]
-    names += [f"{low:g}-{high - 1:g}" for low, high in pairwise(edges)]
-    names += [f"{edges[-1]:g}_and_over"]
-    band = np.array(names)[np.searchsorted(edges, np.nan_to_num(age), "right")]
-    return np.where(np.isnan(age), UNSTATED, band)

@@ -50,8 +50,8 @@ def contrasts_of(measured: Mapping[str, Measured]) -> list[Contrast]:
 def _groups(measured: Mapping[str, Measured]) -> dict[str, dict[str, Measured]]:
     groups: dict[str, dict[str, Measured]] = {}
     for name, one in measured.items():
-        if name.startswith("group="):
-            group, _, value = name.removeprefix("group=").partition("=")
+        if name.startswith(("group=", "apart=")):
+            group, _, value = name.partition("=")[2].partition("=")
             groups.setdefault(group, {})[value] = one
     return groups
 

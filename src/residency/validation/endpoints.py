@@ -207,7 +207,8 @@ def _rows(cohort: Cohort, log: pl.DataFrame) -> pl.DataFrame:
             "weight": cohort.weight,
             "site": cohort.site.astype(str),
             "split": np.full(len(known), "held_out"),
-            **{f"group_{name}": value.astype(str) for name, value in cohort.groups.items()},
+            "censoring": cohort.censoring,
+            **{name: value.astype(str) for name, value in cohort.columns.items()},
         }
     )
     typed = table.with_columns(

@@ -22,6 +22,7 @@ from residency.contract.specs import spec
 from residency.model import Model
 from residency.timeline import Timelines
 from residency.validation.baseline import BaselineSpec
+from residency.validation.clinical import clinical_score
 from residency.validation.contrasts import contrasts_of
 from residency.validation.measuring import Course, measure, rules_of
 from residency.validation.page import Examined, write_page
@@ -73,6 +74,9 @@ def validate(  # noqa: PLR0913 - what is examined, on whom, and with what
     """
     settings = settings or ValidationSpec()
     asked = load_tasks(tasks)
+    for task in asked:
+        if task.clinical is not None:
+            clinical_score(task.clinical)
     inputs = [model, timelines, *([] if truth is None else [truth])]
     spec = {**specs.plain(settings), "tasks": [specs.plain(task) for task in asked]}
     with Step(out, name="validate", inputs=inputs, spec=spec, now=now) as step:
@@ -145,7 +149,7 @@ def put_report(step: Step, parts: tuple[Examined, ...], about: dict[str, str], u
     asked = msgspec.json.encode([_asked(part.task) for part in parts])
     step.file(f"{under}tasks.json", make=partial(_write, asked))
     for part in parts:
-        text = tomli_w.dumps(_without_none(specs.plain(part.task)))
+        text = tomli_w.dumps(without_none(specs.plain(part.task)))
         step.file(f"{under}tasks/{part.task.name}.toml", make=partial(_write, text.encode()))
     step.file(f"{under}report.html", make=lambda path: write_page(path, parts, about))
 
@@ -185,10 +189,10 @@ def _write(body: bytes, path: Path) -> None:
     path.write_bytes(body)
 
 
-def _without_none(value: Mapping[str, object]) -> dict[str, object]:
+def without_none(value: Mapping[str, object]) -> dict[str, object]:
     """Leave out what TOML cannot say."""
     return {
-        key: _without_none(inner) if isinstance(inner, dict) else inner
+        key: without_none(inner) if isinstance(inner, dict) else inner
         for key, inner in value.items()
         if inner is not None
     }

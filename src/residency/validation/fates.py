@@ -26,6 +26,7 @@ class Fates:
     Attributes:
         at_risk: the index time belongs to the task: washout kept, no outcome in the gap or under way.
         label: the outcome came within the horizon.
+        had: the outcome was on record by the index time.
         known: `label` is known: the outcome or death came, or the patient was seen to the horizon.
         event_time: of the outcome, µs; `NEVER` where it did not come within the horizon.
         followed_days: to the outcome, death, the end of observation, or the horizon: whichever is first.
@@ -33,6 +34,7 @@ class Fates:
 
     at_risk: Bool[np.ndarray, " index"]
     label: Bool[np.ndarray, " index"]
+    had: Bool[np.ndarray, " index"]
     known: Bool[np.ndarray, " index"]
     event_time: Int64[np.ndarray, " index"]
     followed_days: Float[np.ndarray, " index"]
@@ -52,7 +54,8 @@ def _of_labels(packed: Packed, found: Landmarks, outcome: LabelledOutcome, horiz
     first = rows.select(pl.col("time").min().over("patient")).to_numpy()[:, 0]
     onset = np.where(label, first + round(outcome.onset_after_days * DAY), NEVER)
     everybody = np.ones(len(label), dtype=bool)
-    return Fates(everybody, label, ~np.isnan(value), onset, np.full(len(label), horizon_days))
+    known, days = ~np.isnan(value), np.full(len(label), horizon_days)
+    return Fates(everybody, label, np.zeros_like(label), known, onset, days)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,9 @@ def _of_codes(
     label = (event <= horizon) & (event <= seen_to) & (event <= died)
     ended = np.minimum(np.minimum(event, died), np.minimum(seen_to, horizon))
     alive = ~_dead(packed, death, at, index.patient)
+    last = np.searchsorted(records.moment, at.moment, "right")
     return Fates(
+        had=last > np.searchsorted(records.moment, packed.moment_offset[index.patient]),
         at_risk=alive
         & _clear(packed, records, coming, found, task)
         & (event > index.as_of + round(task.gap_days * DAY)),

@@ -13,7 +13,13 @@ from residency.contract.report import Metric
 from residency.validation import alerts, metrics, utility
 from residency.validation.tally import Scored, Tally, exact, resampled
 
-SCORES: Final = {"model": "score", "baseline": "baseline", "stack": "stack", "best_possible": "best_possible"}
+SCORES: Final = {
+    "model": "score",
+    "baseline": "baseline",
+    "clinical": "clinical",
+    "stack": "stack",
+    "best_possible": "best_possible",
+}
 LEVEL: Final = 0.95
 GROUPS_OF_SAMPLE: Final = 20_000  # for calibration, which does not hang on ranks within a group
 GROUPS_OF_DRAWS: Final = 512

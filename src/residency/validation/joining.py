@@ -69,7 +69,8 @@ def _joined(given: pl.DataFrame, found: Cohort) -> pl.DataFrame:
             "event_time": pl.Series(np.where(found.label, found.event_time, 0)).cast(moment),
             "weight": found.weight,
             "site": found.site.astype(str),
-            **{f"group_{name}": value.astype(str) for name, value in found.groups.items()},
+            "censoring": found.censoring,
+            **{name: value.astype(str) for name, value in found.columns.items()},
         }
     ).with_columns(event_time=pl.when("label").then("event_time"))
     kept = given.drop(name for name in known.columns if name not in _KEY and name in given.columns)

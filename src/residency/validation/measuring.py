@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 from zlib import crc32
 
 import numpy as np
 import polars as pl
 from jaxtyping import UInt
 
-from residency.contract.report import Metric, Point, Slice
+from residency.contract.report import TOO_FEW_EVENTS, Metric, Point, Slice
 from residency.validation import utility
+from residency.validation.bounds import bounds
 from residency.validation.curves import burden, decision
 from residency.validation.figures import SCORES, Figure, Rules, figures_of, stakes
 from residency.validation.tally import draws_of_patients
 from residency.validation.tasks import Task
+
+GROUPED: Final = ("group", "apart")  # beginnings of slices of groups
 
 
 def rules_of(predictions: pl.DataFrame, task: Task) -> Rules:
@@ -40,9 +44,11 @@ def slices_of(predictions: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     examined = predictions.filter(pl.col("split").is_in(["held_out", "external"]))
     for site in sorted(examined["site"].unique()):
         yield f"site={site}", examined.filter(pl.col("site") == site)
-    for column in sorted(name for name in predictions.columns if name.startswith("group_")):
-        for value in sorted(held[column].unique()):
-            yield f"group={column.removeprefix('group_')}={value}", held.filter(pl.col(column) == value)
+    for kind in GROUPED:
+        for column in sorted(name for name in predictions.columns if name.startswith(f"{kind}_")):
+            for value in sorted(held[column].unique()):
+                name = f"{kind}={column.removeprefix(f'{kind}_')}={value}"
+                yield name, held.filter(pl.col(column) == value)
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,12 @@ class Measured:
     abstained: int = 0
     decision: tuple[Point, ...] = ()
     burden: tuple[Point, ...] = ()
+    censoring: tuple[Point, ...] = ()
 
     @property
     def slice(self) -> Slice:
         """As the report has it."""
         shown = {name: None if found is None else shown_of(found) for name, found in self.figures.items()}
-        model, baseline = self.figures["model"] or {}, self.figures["baseline"] or {}
         return Slice(
             patients=self.patients,
             predictions=self.predictions,
@@ -91,15 +97,23 @@ class Measured:
             baseline=shown["baseline"] or {},
             stack=shown["stack"],
             best_possible=shown["best_possible"],
-            paired={
-                metric: model[metric].less(baseline[metric]).metric
-                for metric in model
-                if metric in baseline and np.isfinite(model[metric].value - baseline[metric].value)
-            },
+            clinical=shown.get("clinical"),
+            paired=self.less("baseline"),
+            paired_clinical=self.less("clinical"),
             abstained=self.abstained,
             decision=list(self.decision),
             burden=list(self.burden),
+            censoring=list(self.censoring),
         )
+
+    def less(self, other: str) -> dict[str, Metric]:
+        """Give the model's figures less another score's."""
+        model, theirs = self.figures["model"] or {}, self.figures.get(other) or {}
+        return {
+            metric: model[metric].less(theirs[metric]).metric
+            for metric in model
+            if metric in theirs and np.isfinite(model[metric].value - theirs[metric].value)
+        }
 
 
 def measure(predictions: pl.DataFrame, task: Task, rules: Rules, course: Course) -> dict[str, Measured]:
@@ -118,16 +132,23 @@ def measure(predictions: pl.DataFrame, task: Task, rules: Rules, course: Course)
         else:
             answered = rows.filter(pl.col("score").is_not_nan() & pl.col("score").is_not_null())
             counts = course.counts(f"{task.name}/{name}", answered["subject_id"].n_unique())
-            curved = not name.startswith("group=")
-            found[name] = _measured(
-                answered, rules, counts, abstained=len(rows) - len(answered), curved=curved
-            )
+            curved = not name.startswith(GROUPED)
+            silent = len(rows) - len(answered)
+            if name.startswith("apart=") and _n_events(answered) < TOO_FEW_EVENTS:
+                few: Figures = dict.fromkeys(SCORES)
+                found[name] = Measured(len(counts), len(answered), _n_events(answered), few, silent)
+            else:
+                found[name] = _measured(answered, rules, counts, abstained=silent, curved=curved)
     return found
 
 
 def _is_whole(rows: pl.DataFrame, whole: Measured) -> bool:
     """Whether a site's rows are all the held-out rows: it is the one training site."""
     return len(rows) == whole.predictions + whole.abstained and set(rows["split"].unique()) == {"held_out"}
+
+
+def _n_events(rows: pl.DataFrame) -> int:
+    return rows.filter("label")["subject_id"].n_unique()
 
 
 def _measured(
@@ -141,11 +162,12 @@ def _measured(
     return Measured(
         patients=len(counts),
         predictions=len(rows),
-        events=rows.filter("label")["subject_id"].n_unique(),
+        events=_n_events(rows),
         figures={name: figures_of(rows, name, rules, counts) for name in SCORES},
         abstained=abstained,
         decision=decision(rows, rules, counts) if curved else (),
         burden=burden(rows, rules, counts) if curved else (),
+        censoring=bounds(rows, counts) if curved else (),
     )
 
 

@@ -9,6 +9,7 @@ import jinja2
 import polars as pl
 
 from residency.contract.report import METRICS, TOO_FEW_EVENTS, Contrast, Metric, Slice
+from residency.validation.clinical import clinical_score
 from residency.validation.figures import Rules
 from residency.validation.plots import NAMES, plots
 from residency.validation.tasks import Task
@@ -73,10 +74,23 @@ class Examined:
         """Scores that were measured beside the model's."""
         held = {
             "baseline": self.whole.baseline,
+            "clinical": self.whole.clinical,
             "stack": self.whole.stack,
             "best_possible": self.whole.best_possible,
         }
         return tuple(name for name, found in held.items() if found)
+
+    def called(self, score: str) -> str:
+        """Give the name of a score for people."""
+        if score == "clinical" and self.task.clinical is not None:
+            return clinical_score(self.task.clinical).title
+        return NAMES[score]
+
+    @property
+    def clinical_source(self) -> str:
+        """Say where the clinical score comes from; empty without one."""
+        shown = self.whole.clinical and self.task.clinical
+        return clinical_score(shown).source if shown else ""
 
     def plots(self, called: str) -> str:
         """Give inline SVG, in which the model has a name."""

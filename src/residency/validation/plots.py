@@ -18,6 +18,7 @@ COLOURS: Final = {"model": "#14508c", "baseline": "#b4581a", "best_possible": "#
 NAMES: Final = {
     "model": "network",
     "baseline": "LightGBM",
+    "clinical": "clinical score",
     "stack": "both, stacked",
     "best_possible": "best possible",
 }

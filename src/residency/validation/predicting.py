@@ -18,6 +18,7 @@ from residency.model.adaptation import in_words_of
 from residency.reasoning import Index, Limits, ask
 from residency.timeline import Timelines
 from residency.validation.baseline import BaselineSpec, Sample, grow, stack_of
+from residency.validation.clinical import clinical_risk
 from residency.validation.cohort import Cohort, cohort_of
 from residency.validation.features import Layout, features, layout_of, windows_for
 from residency.validation.landmarks import hashed
@@ -109,6 +110,7 @@ def predict(bench: Bench, task: Task) -> tuple[pl.DataFrame, dict[str, int]]:
     scores = {
         "score": model,
         "baseline": baseline,
+        "clinical": _clinical(bench, task, train, rest),
         "stack": _stacked(rest, model, baseline),
         "best_possible": best,
     }
@@ -119,6 +121,12 @@ def predict(bench: Bench, task: Task) -> tuple[pl.DataFrame, dict[str, int]]:
         "train rows with outcome": int(train.label.sum()),
     }
     return _frame(rest, scores), counts
+
+
+def _clinical(bench: Bench, task: Task, train: Cohort, rest: Cohort) -> Float[np.ndarray, " row"] | None:
+    if task.clinical is None:
+        return None
+    return clinical_risk(bench.timelines, task.clinical, train, rest)
 
 
 def _of_baseline(bench: Bench, train: Cohort, rest: Cohort) -> Float[np.ndarray, " row"] | None:
@@ -173,8 +181,9 @@ def _frame(cohort: Cohort, scores: dict[str, Float[np.ndarray, " row"] | None]) 
         "label": cohort.label,
         "event_time": known,
         "weight": cohort.weight,
+        "censoring": cohort.censoring.astype(np.float32),
         **{name: value.astype(np.float32) for name, value in scores.items() if value is not None},
-        **{f"group_{name}": value for name, value in cohort.groups.items()},
+        **cohort.columns,
     }
     moment = pl.Datetime("us")
     return (

@@ -44,7 +44,7 @@ class Summary:
             for name, held in slices.items():
                 metrics = (
                     []
-                    if name.startswith("group=")
+                    if name.startswith(("group=", "apart="))
                     else [m for m in METRICS if m in SHOWN and m in held.model]
                 )
                 lines += [

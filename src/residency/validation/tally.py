@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, Float, Float32, Int, UInt
 from scipy import sparse
 
 MAX_GROUPS: Final = 2048  # in resamples; rounds ranks, moves an AUROC by about 1e-4
@@ -106,10 +106,30 @@ def resampled(
         cuts: scores at which a group must begin, such as a threshold.
         max_groups: neighbours are joined above this.
     """
-    group, score = _groups(scored, cuts, max_groups)
-    shape = (len(score), counts.shape[0])
-    weight = scored.weight.astype(np.float32)
-    place = (group, scored.patient)
+    groups = _groups(scored, cuts, max_groups)
+    return _tallied(scored, groups, counts, scored.weight.astype(np.float32))
+
+
+def resampled_apart(
+    scored: Scored,
+    parts: Sequence[Float[np.ndarray, " row"]],
+    counts: UInt[np.ndarray, "patient draw"],
+    *,
+    max_groups: int,
+) -> tuple[Tally, ...]:
+    """Tally several weights of the same rows, in the same groups of scores."""
+    group, score = _groups(scored, (), max_groups)
+    return tuple(_tallied(scored, (group, score), counts, weight.astype(np.float32)) for weight in parts)
+
+
+def _tallied(
+    scored: Scored,
+    groups: tuple[Int[np.ndarray, " row"], Float[np.ndarray, " group"]],
+    counts: UInt[np.ndarray, "patient draw"],
+    weight: Float32[np.ndarray, " row"],
+) -> Tally:
+    group, score = groups
+    shape, place = (len(score), counts.shape[0]), (group, scored.patient)
     events = sparse.csr_matrix((np.where(scored.label, weight, 0).astype(np.float32), place), shape=shape)
     others = sparse.csr_matrix((np.where(scored.label, 0, weight).astype(np.float32), place), shape=shape)
     return Tally(score, _times(events, counts), _times(others, counts))

@@ -114,6 +114,22 @@ class Groups:
 
 
 @spec
+class Apart:
+    """What the report shows apart; no gate and no allow-list knows of it, so nothing is withheld by it.
+
+    Attributes:
+        by_code: for each name (`race`) its values, and the code that says so.
+        measured_days: by thirds of how much was recorded in so many days before the index time (thirds of the
+            train patients); 0 to leave that out.
+        attachments: by whether there is a note, an image, a genome.
+    """
+
+    by_code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    measured_days: float = 365.25
+    attachments: bool = True
+
+
+@spec
 class Task:
     """One task of an examination.
 
@@ -126,7 +142,9 @@ class Task:
         occurrence: `incident`: the first ever; `recurrent`: again; `any`: the next one.
         gap_days: an outcome sooner than this is too near to be a forecast: such index times are left out.
         population: who is asked about.
-        groups: which groups are looked at apart.
+        groups: which groups are looked at apart; a release may be withheld from them.
+        apart: which others the report shows apart.
+        clinical: a clinical score to be shown beside the model, by its name in `clinical.toml`.
         threshold: one would act at and above this risk (net benefit); None for the tuning patients' share.
         alerts_per_100_days: alerts that may be made per 100 patient-days on which the model is asked.
         utility: a utility that is defined for the task.
@@ -142,6 +160,8 @@ class Task:
     gap_days: float = 0.0
     population: Population = field(default_factory=Population)
     groups: Groups = field(default_factory=Groups)
+    apart: Apart = field(default_factory=Apart)
+    clinical: str | None = None
     threshold: float | None = None
     alerts_per_100_days: float = 5.0
     utility: Literal["cinc2019"] | None = None

@@ -65,4 +65,4 @@ def slice_name(name: str) -> str:
     """Write the name of a slice for people."""
     if name == "all":
         return "all held-out patients"
-    return name.removeprefix("group=").replace("=", ": ").replace("_", " ")
+    return name.removeprefix("group=").removeprefix("apart=").replace("=", ": ").replace("_", " ")
