@@ -18,6 +18,7 @@ from residency.cli import (
     serving_page,
     sizing,
     steps,
+    trialling,
     whole,
 )
 from residency.cli.doctor import doctor
@@ -49,6 +50,7 @@ for command in (
     app.command()(command)
 app.add_typer(governing.app, name="release")
 app.add_typer(sizing.app, name="sample-size")
+app.add_typer(trialling.app, name="silent")
 app.command()(serving_page.serve)
 app.command()(privacy.withdraw)
 app.command()(privacy.reidentify)

@@ -10,7 +10,8 @@ looked at. OUT holds `scores/PERIOD.parquet`, `tasks/` with these thresholds, `c
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ import tomli_w
 from jaxtyping import Bool, Float, Int64
 
 from residency.contract import specs
-from residency.contract.errors import InputError, LineageError, SpecError
+from residency.contract.errors import InputError, SpecError
 from residency.contract.lineage import Manifest, Rows, Shard, Step, open_made
 from residency.contract.progress import Progress, silent
 from residency.contract.specs import spec
@@ -66,7 +67,7 @@ class SilentSpec:
     def __post_init__(self) -> None:
         if self.every_days <= 0 or self.run_in_days < 0 or not 0 <= self.holdout_share <= 1:
             raise ValueError("every_days above 0, run_in_days 0 or more, holdout_share 0 to 1")
-        if len(self.periods) < 2 or self.run_in_days and self.periods[1] >= self.ends:
+        if len(self.periods) < 2 or (self.run_in_days and self.periods[1] >= self.ends):
             raise ValueError("end must lie after start and the run-in")
 
     @property
@@ -135,7 +136,8 @@ def replay(
     ahead = [task.name for task in tasks if isinstance(task.outcome, LabelledOutcome)]
     if ahead:
         raise SpecError(
-            f"{', '.join(ahead)}: a label's times look ahead", mend="a silent trial asks by the clock or at visits"
+            f"{', '.join(ahead)}: a label's times look ahead",
+            mend="a silent trial asks by the clock or at visits",
         )
     spec_of = {**specs.plain(plan), "tasks": [specs.plain(task) for task in tasks]}
     with Step(out, name="silent", inputs=[trial.model, trial.timelines], spec=spec_of, now=now) as step:
@@ -148,7 +150,7 @@ def replay(
 def _replayed(step: Step, ward: "Ward", progress: Progress) -> Manifest:
     edges, run_in = ward.plan.periods, None
     stored: list[Shard] = []
-    for number, (begin, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (begin, end) in enumerate(pairwise(edges)):
         progress("periods", number, len(edges) - 1)
         make = partial(_store, ward, begin, end)
         shard = step.shard(f"{number:04}", "scores", suffix=".parquet", make=make)
@@ -182,6 +184,11 @@ class Ward:
     tasks: tuple[Task, ...]
     plan: SilentSpec
 
+    @cached_property
+    def read(self) -> Timelines:
+        """The timelines in the words that the model knows."""
+        return in_words_of(self.timelines, self.model)
+
     def due(self, number: int, begin: int, end: int) -> Iterator[tuple[Task, Index]]:
         """Give whom each task asks about in a period, as far as was known at its end."""
         timelines = self.timelines
@@ -192,10 +199,14 @@ class Ward:
             mine = (index.as_of >= begin) & (index.as_of < end) & fresh[index.patient]
             yield task, index.take(mine)
 
-    def scores(self, number: int, end: int, asked: list[tuple[Task, Index]]) -> list[Float[np.ndarray, " row"]]:
+    def scores(
+        self, number: int, end: int, asked: list[tuple[Task, Index]]
+    ) -> list[Float[np.ndarray, " row"]]:
         """Give each task's risk at its own index times; NaN where there is no answer."""
-        whole = Index(*(np.concatenate([getattr(one, name) for _, one in asked]) for name in ("patient", "as_of")))
-        packed = until(in_words_of(self.timelines, self.model).shards[number], end - 1)
+        whole = Index(
+            *(np.concatenate([getattr(one, name) for _, one in asked]) for name in ("patient", "as_of"))
+        )
+        packed = until(self.read.shards[number], end - 1)
         questions = [msgspec.structs.replace(task.question, interval=False) for task, _ in asked]
         attachments = self.timelines.attachments(number)
         limits = Limits(min_moments=0)
@@ -282,9 +293,7 @@ def report(
     Raises:
         LineageError: the trial is not finished, or its scores were altered.
     """
-    manifest = open_made(trial, "silent")
-    if any(not (trial / shard.path).exists() for shard in manifest.shards):
-        raise LineageError("a stored period is missing", where=str(trial))
+    open_made(trial, "silent", verify=True)
     offer = Offer((f"silent={trial / 'scores.parquet'}",), tasks=trial / "tasks", timelines=timelines)
     return validate_scores(out, offer, settings, now=now, progress=progress)
 
