@@ -15,15 +15,26 @@ def test_the_line_is_logistic_regression_on_the_logit() -> None:
     rng = np.random.default_rng(0)
     logit = rng.normal(size=5000)
     value = (rng.random(5000) < 1 / (1 + np.exp(-(0.5 * logit - 1)))).astype(np.float32)
-    slope, intercept = label_line(torch.from_numpy(logit.astype(np.float32)), torch.from_numpy(value))
+    slope, intercept = label_line(
+        torch.from_numpy(logit.astype(np.float32))[:, None], torch.from_numpy(value)
+    )
     other = LogisticRegression(C=1e6, tol=1e-8).fit(logit[:, None], value)
     assert slope == pytest.approx(float(other.coef_[0, 0]), abs=0.01)
     assert intercept == pytest.approx(float(other.intercept_[0]), abs=0.01)
 
 
+def test_the_mean_of_the_heads_answers_adds_up_to_what_came() -> None:
+    rng = np.random.default_rng(1)
+    logit = rng.normal(-4, 1, size=(20_000, 1)) + rng.normal(0, 1, size=(20_000, 5))  # rare, heads apart
+    value = (rng.random(20_000) < 1 / (1 + np.exp(-logit.mean(axis=1)))).astype(np.float32)
+    slope, intercept = label_line(torch.from_numpy(logit.astype(np.float32)), torch.from_numpy(value))
+    said = 1 / (1 + np.exp(-(slope * logit + intercept)))
+    assert said.mean() == pytest.approx(value.mean(), rel=0.01)
+
+
 def test_one_class_or_no_label_corrects_nothing() -> None:
-    assert label_line(torch.randn(5), torch.ones(5)) == (1.0, 0.0)
-    assert label_line(torch.zeros(0), torch.zeros(0)) == (1.0, 0.0)
+    assert label_line(torch.randn(5, 2), torch.ones(5)) == (1.0, 0.0)
+    assert label_line(torch.zeros(0, 2), torch.zeros(0)) == (1.0, 0.0)
 
 
 def test_few_events_move_a_hazard_little_and_many_move_it_all() -> None:

@@ -76,12 +76,15 @@ def hazard_factors(
 
 
 def label_line(
-    logit: Float32[Tensor, " label"], value: Float32[Tensor, " label"], pull: float = _PULL
+    logit: Float32[Tensor, "label head"], value: Float32[Tensor, " label"], pull: float = _PULL
 ) -> tuple[float, float]:
-    """Give the slope and intercept that make logits fit labels best (Cox, 1958); 1 and 0 of one class.
+    """Give the slope and intercept with which the answer fits labels best (Cox, 1958); 1 and 0 of one class.
+
+    The answer is the mean of the heads' probabilities, which lies above that of their mean logit where
+    labels are rare.
 
     Args:
-        logit: said.
+        logit: each head's.
         value: came.
         pull: towards 1 and 0; more where labels of few patients repeat each other.
     """
@@ -94,7 +97,8 @@ def label_line(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        fit = functional.binary_cross_entropy_with_logits(line[0] * x + line[1], y, reduction="sum")
+        said = torch.sigmoid(line[0] * x + line[1]).mean(dim=1)
+        fit = functional.binary_cross_entropy(said, y, reduction="sum")
         value_ = (fit + pull * ((line - none) ** 2).sum()) / len(y)
         value_.backward()  # type: ignore[no-untyped-call]
         return value_

@@ -18,6 +18,7 @@ from residency.model import checkpoint
 from residency.model.batches import Batch, Collator, plan
 from residency.model.checkpoint import Checkpoint, Curve, Point
 from residency.model.encoders.encoding import Encoded, widths_of
+from residency.model.heads import of_task
 from residency.model.inputs import Reader, layout
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
@@ -106,7 +107,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.label(network.waiting(states[labels.row], labels.hours))
-        chosen = logits.gather(2, labels.task[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
+        chosen = of_task(logits, labels.task)
         scaled = labels.weight * given.label_scale[labels.task][:, None]
         parts["label"] = label_loss(chosen, labels.value, scaled)
     return parts

@@ -147,6 +147,13 @@ class LabelHead(nn.Module):
         return result
 
 
+def of_task(
+    logits: Float32[Tensor, "label head task"], task: Int64[Tensor, " label"]
+) -> Float32[Tensor, "label head"]:
+    """Give each label's logits of its own task."""
+    return logits.gather(2, task[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
+
+
 class NextHead(nn.Module):
     """What the next moment holds: which codes of the panel, and their ranks. The generative head, thin."""
 

@@ -38,6 +38,7 @@ from residency.model.checkpoint import Point, write_tensors
 from residency.model.encoders.encoding import Encoded
 from residency.model.encoders.learning import LEARNED_FILE, Learner, Lesson
 from residency.model.fitting import Setup, fit, network_with, setup
+from residency.model.heads import N_HEADS, of_task
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
 from residency.model.objectives import HazardTargets
@@ -153,7 +154,7 @@ class Told:
 
     observed: Float64[np.ndarray, "class target"]
     expected: Float64[np.ndarray, "class target"]
-    logit: Float32[torch.Tensor, " label"]
+    logit: Float32[torch.Tensor, "label head"]
     value: Float32[torch.Tensor, " label"]
     task: Int64[torch.Tensor, " label"]
     n_tasks: int
@@ -193,7 +194,7 @@ def told(given: Setup, network: Network) -> Told:
     """Ask a network about the tuning patients."""
     n_targets, n_tasks = len(given.marginals.targets), len(given.data.labels)
     observed, expected = np.zeros((2, n_targets)), np.zeros((2, n_targets))
-    logits, values = [torch.zeros(0)], [torch.zeros(0)]
+    logits, values = [torch.zeros(0, N_HEADS)], [torch.zeros(0)]
     tasks = [torch.zeros(0, dtype=torch.int64)]
     for at, piece in enumerate(plan(given.data, "tuning", given.spec, None)):
         rng = np.random.default_rng([given.spec.seed, _STREAM, at])
@@ -205,10 +206,10 @@ def told(given: Setup, network: Network) -> Told:
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
             each, seen = _tally(truth, rate)
             labels = batch.labels
-            said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
+            said = network.label(network.waiting(states[labels.row], labels.hours))
         expected[:, truth.columns.numpy()] += each
         observed[:, truth.columns.numpy()] += seen
-        logits.append(said.gather(1, labels.task[:, None]).squeeze(1))
+        logits.append(of_task(said, labels.task))
         values.append(labels.value)
         tasks.append(labels.task)
     return Told(observed, expected, torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks), n_tasks)
