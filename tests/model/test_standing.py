@@ -54,7 +54,7 @@ def test_a_row_knows_the_last_attachment_of_its_own_patient_and_no_other(data: T
 
 def test_a_batch_without_attachments_has_as_many_numbers(data: Timelines) -> None:
     _, inputs = read(data, np.arange(3))
-    features = standing_of(inputs, {"note": WIDTH}).features(torch.arange(2))
+    features = standing_of(inputs, {"note": WIDTH}).features(torch.arange(2), torch.zeros(2))
     assert features.shape == (2, n_features(5, {"note": WIDTH}))
     assert (features[:, -WIDTH - 1 :] == 0).all()
 
@@ -75,5 +75,13 @@ def test_records_of_batches_come_together_as_those_of_one(data: Timelines) -> No
         mine = replace(alone, attached={"note": one})
         parts.append((torch.arange(begin[patient], begin[patient + 1]), standing_of(mine, kinds)))
     rows = torch.arange(int(begin[4]))
-    together = gathered(parts, int(begin[4])).features(rows)
-    assert torch.equal(together, standing_of(whole_one, kinds).features(rows))
+    together = gathered(parts, int(begin[4])).features(rows, torch.zeros(len(rows)))
+    assert torch.equal(together, standing_of(whole_one, kinds).features(rows, torch.zeros(len(rows))))
+
+
+def test_a_record_asked_about_later_is_older_by_as_much(data: Timelines) -> None:
+    _, inputs = read(data, np.arange(3))
+    rows, later = torch.arange(len(inputs.place)), replace(inputs, hours=inputs.hours + 5.0)
+    asked = standing_of(inputs, {}).features(rows, torch.full((len(rows),), 5.0))
+    assert torch.equal(asked, standing_of(later, {}).features(rows, torch.zeros(len(rows))))
+    assert not torch.equal(asked, standing_of(inputs, {}).features(rows, torch.zeros(len(rows))))

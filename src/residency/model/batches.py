@@ -108,13 +108,14 @@ def _pieces(
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a batch: their rows, hours since, tasks, values, and each head's weight."""
+    """Labels of a batch: rows, hours since, tasks, values, each head's weight, place among its patients'."""
 
     row: Int64[Tensor, " label"]
     hours: Float32[Tensor, " label"]
     task: Int64[Tensor, " label"]
     value: Float32[Tensor, " label"]
     weight: Float32[Tensor, "label head"]
+    number: Int64[Tensor, " label"]
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Collator:
 
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
-        small, windows = _cut_out(packed, piece)
+        small, windows = cut_out(packed, piece)
         encoded = self.encoded[piece.shard] if self.encoded else None
         if drop and encoded:
             small, windows = _with_kinds_dropped(small, windows, rng, self.modality_drop)
@@ -187,7 +188,7 @@ class Collator:
             index_row=torch.from_numpy(row_of[held.moment]),
             index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
             hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
-            labels=_labels(small, row_of, weight),
+            labels=labels_of(small, row_of, weight),
             following=self._following(small, rows),
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
         )
@@ -211,7 +212,8 @@ class Collator:
         return Following(torch.from_numpy(next_in), torch.from_numpy(present), torch.from_numpy(ranks))
 
 
-def _cut_out(packed: Packed, piece: Piece) -> tuple[Packed, Windows]:
+def cut_out(packed: Packed, piece: Piece) -> tuple[Packed, Windows]:
+    """Give the patients of a piece by themselves, and its windows in them."""
     small = take(packed, piece.patient)
     begin = small.moment_offset[:-1]
     return small, Windows(np.arange(small.n_patients), begin + piece.low, begin + piece.high)
@@ -271,7 +273,14 @@ def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]
     return np.sort(shuffled[number < np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)])
 
 
-def _labels(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:
+def labels_of(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:
+    """Give the labels that lie at rows of a batch.
+
+    Args:
+        packed: the batch's patients.
+        row_of: row of each moment; -1 outside the batch.
+        weight: of each patient for each head.
+    """
     all_labels = labelled(packed)
     row = row_of[all_labels.moment]
     held = (row >= 0) & np.isfinite(all_labels.value)
@@ -282,4 +291,5 @@ def _labels(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:
         task=tensor(all_labels.task[held]),
         value=tensor(all_labels.value[held]),
         weight=tensor(weight[all_labels.patient[held]]),
+        number=torch.from_numpy(np.flatnonzero(held)),
     )

@@ -96,7 +96,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
         "hazard": hazard_loss(
             network.hazard,
             network.waiting(states[batch.index_row], batch.index_hours),
-            record.features(batch.index_row),
+            record.features(batch.index_row, batch.index_hours),
             batch.hazard,
             given.hazard_scale,
         ),
@@ -106,7 +106,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     }
     if len(batch.labels.row):
         labels = batch.labels
-        logits = network.label(network.waiting(states[labels.row], labels.hours))
+        logits = network.labelled(states, record, labels.row, labels.hours)
         chosen = of_task(logits, labels.task)
         scaled = labels.weight * given.label_scale[labels.task][:, None]
         parts["label"] = label_loss(chosen, labels.value, scaled)

@@ -12,6 +12,7 @@ from residency.model.moments import HOUR_KNOTS, Gated, log_hours
 
 N_HEADS: Final = 5
 NEAR: Final = 64  # numbers of the standing record that a head reads
+LABEL_DROP: Final = 0.4
 LOWEST, HIGHEST = -30.0, 8.0  # of log hazards per day
 
 
@@ -130,8 +131,8 @@ class HazardHead(nn.Module):
         return (score + near + bias[:, None]).clamp(LOWEST, HIGHEST)
 
 
-class LabelHead(nn.Module):
-    """Logits of the data set's own tasks, by five heads."""
+class Logits(nn.Module):
+    """Logits of the data set's own tasks, by five heads, each on numbers of its own."""
 
     def __init__(self, width: int, prior: Float32[Tensor, " task"]) -> None:
         super().__init__()
@@ -140,10 +141,44 @@ class LabelHead(nn.Module):
         weight = torch.randn(N_HEADS * self.n_tasks, width) * 0.02
         self.map = nn.ParameterDict({"weight": weight, "bias": prior.repeat(N_HEADS)})
 
-    def forward(self, z: Float32[Tensor, "row width"]) -> Float32[Tensor, "row head task"]:
+    def forward(self, h: Float32[Tensor, "row head width"]) -> Float32[Tensor, "row head task"]:
         """Give logits of every task."""
-        logits = functional.linear(z, self.map["weight"], self.map["bias"])
-        result: Tensor = logits.view(len(z), N_HEADS, self.n_tasks)
+        weight = self.map["weight"].view(N_HEADS, self.n_tasks, -1)
+        logits = torch.einsum("rhw,htw->rht", h, weight)
+        return logits + self.map["bias"].view(N_HEADS, self.n_tasks)
+
+
+class LabelHead(nn.Module):
+    """Reads state and standing record by two maps that the heads share, each in its own way (TabM, 2025).
+
+    Labels are many, but those of one patient repeat each other: without what is dropped here, patients are
+    learnt by heart within one pass. A head has signs and scales of its own, so that heads differ.
+
+    Args:
+        sizes: width of a state, and numbers of the standing record.
+        prior: log-odds of each task.
+    """
+
+    def __init__(self, sizes: tuple[int, int], prior: Float32[Tensor, " task"]) -> None:
+        super().__init__()
+        width, n_features = sizes
+        hidden = 2 * width
+        self.first = nn.Linear(width + n_features, hidden)
+        nn.init.normal_(self.first.weight, std=0.1)
+        self.signs = nn.Parameter(torch.randint(0, 2, (N_HEADS, hidden)) * 2.0 - 1.0)
+        self.second = nn.Linear(hidden, hidden, bias=False)
+        self.scale = nn.Parameter(torch.ones(N_HEADS, hidden))
+        self.shift = nn.Parameter(torch.zeros(N_HEADS, hidden))
+        self.drop = nn.Dropout(LABEL_DROP)
+        self.logits = Logits(hidden, prior)
+
+    def forward(
+        self, z: Float32[Tensor, "row width"], features: Float32[Tensor, "row feature"]
+    ) -> Float32[Tensor, "row head task"]:
+        """Give logits of every task."""
+        shared = self.drop(functional.relu(self.first(torch.cat([z, features], dim=1))))
+        own = self.second(shared[:, None] * self.signs) * self.scale + self.shift
+        result: Tensor = self.logits(self.drop(functional.relu(own)))
         return result
 
 

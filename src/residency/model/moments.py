@@ -10,6 +10,7 @@ from torch.nn import functional
 from residency.model.inputs import Attached, Inputs
 
 HOUR_KNOTS: Final = 14  # hats over log1p(hours): 0 to 12.6, an hour to 30 years and beyond
+SINCE_KNOTS: Final = 53  # as HOUR_KNOTS, four times as fine: how long a stay has lasted tells much
 AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
 RANK_KNOTS: Final = 9
 COUNT_KNOTS: Final = 4
@@ -32,6 +33,11 @@ def hats(x: Float32[Tensor, "..."], n: int) -> Float32[Tensor, "... knot"]:
 def log_hours(hours: Float32[Tensor, "..."]) -> Float32[Tensor, "... knot"]:
     """Give hats over the logarithm of a span."""
     return hats(torch.log1p(hours.clamp(min=0.0)), HOUR_KNOTS)
+
+
+def log_since(hours: Float32[Tensor, "..."]) -> Float32[Tensor, "... knot"]:
+    """Give finer hats over the logarithm of the time since the first moment."""
+    return hats(4.0 * torch.log1p(hours.clamp(min=0.0)), SINCE_KNOTS)
 
 
 class Gated(nn.Module):
@@ -114,7 +120,7 @@ class MomentEncoder(nn.Module):
         self.pool = Gated(width, 2 * width, width)
         self.standing = Gated(n_panel * PANEL_FEATURES, width, width)
         self.drop = nn.Dropout(drop)
-        self.clock = nn.Linear(2 * HOUR_KNOTS + AGE_KNOTS, width)
+        self.clock = nn.Linear(HOUR_KNOTS + SINCE_KNOTS + AGE_KNOTS, width)
         self.modalities = nn.ModuleDict({kind: Attachment(n, width) for kind, n in modalities.items()})
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
@@ -129,7 +135,7 @@ class MomentEncoder(nn.Module):
             standing = standing + reads.standing(attached)
         observed = bag + self.pool(self.norm(bag))
         gap, since, age = inputs.clock.unbind(dim=1)
-        clock = torch.cat([log_hours(gap), log_hours(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
+        clock = torch.cat([log_hours(gap), log_since(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
         result: Tensor = self.drop(observed + standing) + self.clock(clock)
         return result
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
@@ -45,13 +45,24 @@ class Network(nn.Module):
         reads = shape.width, n_features(sizes.n_panel, sizes.modalities)
         self.waiting = Waiting(shape.width)
         self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
-        self.label = LabelHead(shape.width, sizes.prior)
+        self.label = LabelHead(reads, sizes.prior)
         self.following = NextHead(shape.width, sizes.n_panel)
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
         """Give the state of every moment."""
         states: Tensor = self.trunk(self.encoder(inputs), inputs, self.context)
         return states
+
+    def labelled(
+        self,
+        states: Float32[Tensor, "row width"],
+        record: Standing,
+        row: Int64[Tensor, " chosen"],
+        hours: Float32[Tensor, " chosen"],
+    ) -> Float32[Tensor, "chosen head task"]:
+        """Give the labels' logits at instants: the last moment known, and hours since."""
+        logits: Tensor = self.label(self.waiting(states[row], hours), record.features(row, hours))
+        return logits
 
     def record(self, inputs: Inputs) -> Standing:
         """Give what stands in the record at every moment, which the heads read beside the state."""

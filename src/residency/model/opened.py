@@ -229,9 +229,10 @@ class Model:
         for start in range(0, len(moment), most):
             part = slice(start, start + most)
             with torch.inference_mode():
-                z = self.network.waiting(states.z[torch.from_numpy(moment[part])], hours[part])
+                at = torch.from_numpy(moment[part])
+                z = self.network.waiting(states.z[at], hours[part])
                 head, none = self.network.hazard, torch.from_numpy(never[part])
-                features = states.record.features(torch.from_numpy(moment[part]))
+                features = states.record.features(at, hours[part])
                 rate = head.columns(head.read(z, features), chosen, none).exp()
                 factor = torch.where(none, first, again)
             result[part] = (rate * factor[:, None, :, None]).numpy()
@@ -277,8 +278,7 @@ class Model:
         slope, intercept = self.calibration.labels[label]
         with torch.inference_mode():
             at = torch.from_numpy(np.asarray(moment, np.int64))
-            z = self.network.waiting(states.z[at], hours)
-            logits = self.network.label(z)[:, :, label]
+            logits = self.network.labelled(states.z, states.record, at, hours)[:, :, label]
         result: np.ndarray = torch.sigmoid(slope * logits + intercept).numpy()
         return result
 

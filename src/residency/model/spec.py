@@ -61,6 +61,7 @@ class ModelSpec:
         variants_encoder: the same for genomes.
         modality_drop: share of windows trained on as though there were no notes, no images, no genome, each
             kind apart: no less than the share of patients who will lack them in use.
+        teacher: `trees` softens the train patients' labels by what trees grown on others say; empty does not.
     """
 
     size: str = AUTO
@@ -75,6 +76,7 @@ class ModelSpec:
     image_encoder: str = "image"
     variants_encoder: str = "variants"
     modality_drop: float = 0.3
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         if self.size not in (AUTO, *SIZES):
@@ -86,6 +88,8 @@ class ModelSpec:
                 "context must be 2 or more; min_patients and threads 1 or more; passes 0 or more"
             )
 
+        if self.teacher not in ("", "trees"):
+            raise ValueError("teacher must be trees, or empty")
         if not 0.0 <= self.modality_drop < 1.0:
             raise ValueError("modality_drop must be 0 or more, and less than 1")
 

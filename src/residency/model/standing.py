@@ -36,9 +36,17 @@ class Standing:
     panel: Float32[Tensor, "row 4 panel"]
     latest: dict[str, Latest]
 
-    def features(self, row: Int64[Tensor, " chosen"]) -> Float32[Tensor, "chosen feature"]:
-        """Spread the record of some rows over knots, with the last attachments beside."""
-        parts = [panel_features(*self.panel[row].unbind(1))]
+    def features(
+        self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
+    ) -> Float32[Tensor, "chosen feature"]:
+        """Spread the record of some rows over knots, with the last attachments beside.
+
+        Args:
+            row: the last moment known.
+            hours: since then, by which everything is older now.
+        """
+        rank, ago, change, count = self.panel[row].unbind(1)
+        parts = [panel_features(rank, ago + hours[:, None], change, count)]
         for kind in sorted(self.latest):
             one = self.latest[kind]
             parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]

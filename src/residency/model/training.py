@@ -51,6 +51,7 @@ from residency.model.opened import (
     settings_of,
 )
 from residency.model.spec import ModelSpec
+from residency.model.teaching import taught
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
 
@@ -87,6 +88,8 @@ def train(
             found = marginals(data, sized)
             attaching, encoded = _attach(step, data, sized, found, progress)
             given = setup(data, sized, found, encoded)
+            if sized.teacher:
+                given = taught(given, step.work, progress)
             training = fit(given, step.work, progress)
             return conclude(step, given, training.best, training.point, attaching)
 
@@ -202,11 +205,14 @@ def told(given: Setup, network: Network) -> Told:
         with torch.inference_mode():
             states, record = network(batch.inputs), network.record(batch.inputs)
             z = network.waiting(states[batch.index_row], batch.index_hours)
-            read, truth = network.hazard.read(z, record.features(batch.index_row)), batch.hazard
+            read, truth = (
+                network.hazard.read(z, record.features(batch.index_row, batch.index_hours)),
+                batch.hazard,
+            )
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
             each, seen = _tally(truth, rate)
             labels = batch.labels
-            said = network.label(network.waiting(states[labels.row], labels.hours))
+            said = network.labelled(states, record, labels.row, labels.hours)
         expected[:, truth.columns.numpy()] += each
         observed[:, truth.columns.numpy()] += seen
         logits.append(of_task(said, labels.task))

@@ -43,7 +43,7 @@ def test_the_yardstick_measures_marginal_rates_alike_whatever_the_size(data: Tim
         network = network_of(given).eval()
         with torch.no_grad():
             network.hazard.code.zero_()
-            network.label.map["weight"].zero_()
+            network.label.logits.map["weight"].zero_()
         losses.append(measure(given, network))
     assert losses[0].label == pytest.approx(1.0, abs=0.2)
     assert losses[0].loss > 0

@@ -13,7 +13,7 @@ from residency.model.calibration import Calibration
 from residency.model.network import Network
 
 _PARTS: Final = ("encoder.", "trunk.", "waiting.", "hazard.")
-_DENSE: Final = "label.map.weight"  # few numbers: moved as they are
+_DENSE: Final = "label.logits.map.weight"  # few numbers: moved as they are
 
 
 class LowRank(nn.Module):
@@ -45,7 +45,7 @@ def with_adapters(network: Network, rank: int, seed: int) -> Network:
         n_out, n_in = part.weight.shape
         down = torch.randn(rank, n_in, generator=draws) * n_in**-0.5
         parametrize.register_parametrization(part, "weight", LowRank(down, torch.zeros(n_out, rank)))
-    adapted.label.map["weight"].requires_grad_(True)
+    adapted.label.logits.map["weight"].requires_grad_(True)
     return adapted
 
 
@@ -56,7 +56,7 @@ def adapter_of(adapted: Network, base: Network) -> dict[str, Tensor]:
         for name, parameter in adapted.named_parameters()
         if ".parametrizations.weight.0." in name
     }
-    kept[_DENSE] = (adapted.label.map["weight"] - base.label.map["weight"]).detach()
+    kept[_DENSE] = (adapted.label.logits.map["weight"] - base.label.logits.map["weight"]).detach()
     return kept
 
 
@@ -70,7 +70,7 @@ def merged(network: Network, adapter: dict[str, Tensor]) -> Network:
     try:
         with torch.no_grad():
             if _DENSE in adapter:
-                result.label.map["weight"].add_(adapter[_DENSE])
+                result.label.logits.map["weight"].add_(adapter[_DENSE])
             for name, part in matrices(result).items():
                 if f"{name}.up" in adapter:
                     part.weight.add_(adapter[f"{name}.up"] @ adapter[f"{name}.down"])
@@ -85,10 +85,10 @@ def baked(network: Network, calibration: Calibration) -> Network:
     factors = torch.from_numpy(calibration.factors)
     lines = torch.tensor(calibration.labels, dtype=torch.float32).reshape(-1, 2)
     slope, shift = (
-        column.repeat(result.label.map["bias"].numel() // max(len(lines), 1)) for column in lines.T
+        column.repeat(result.label.logits.map["bias"].numel() // max(len(lines), 1)) for column in lines.T
     )
     with torch.no_grad():
         result.hazard.bias.add_(factors.log()[:, :, None])
-        result.label.map["weight"].mul_(slope[:, None])
-        result.label.map["bias"].mul_(slope).add_(shift)
+        result.label.logits.map["weight"].mul_(slope[:, None])
+        result.label.logits.map["bias"].mul_(slope).add_(shift)
     return result

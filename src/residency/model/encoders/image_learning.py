@@ -22,7 +22,7 @@ from residency.model.checkpoint import write_tensors
 from residency.model.encoders.image import WIDTH, Look
 from residency.model.encoders.learning import Lesson
 from residency.model.encoders.pictures import SLICES, slices_of
-from residency.model.heads import N_HEADS, HazardHead, LabelHead
+from residency.model.heads import N_HEADS, HazardHead, Logits
 from residency.model.objectives import HazardTargets, hazard_loss, sample
 from residency.model.outcomes import Index, follow, observed
 from residency.timeline import take
@@ -72,14 +72,14 @@ class _Taught(nn.Module):
         self.look = Look()
         self.norm = nn.LayerNorm(WIDTH)
         self.hazard = HazardHead((WIDTH, WIDTH), lesson.spec.shape.code_rank, torch.from_numpy(found.bias))
-        self.label = LabelHead(WIDTH, torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4)))
+        self.label = Logits(WIDTH, torch.logit(torch.from_numpy(found.prior).clamp(1e-4, 1 - 1e-4)))
 
     def loss(self, example: _Example, scale: Float32[Tensor, "class target"]) -> Tensor:
         z = self.norm(self.look(example.slices, example.n_each))
         total = 0.5 * hazard_loss(self.hazard, z, z, example.truth, scale)
         known = ~torch.isnan(example.labels)
         if known.any():
-            logits = self.label(z).mean(dim=1)[known]
+            logits = self.label(z[:, None].expand(-1, N_HEADS, -1)).mean(dim=1)[known]
             total = total + functional.binary_cross_entropy_with_logits(logits, example.labels[known])
         return total
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 from residency.contract.progress import Progress
 from residency.model.batches import Batch, plan
 from residency.model.fitting import WEIGHTS, Setup, fit, network_with, setup
+from residency.model.heads import of_task
 from residency.model.marginals import Marginals
 from residency.model.network import Network
 from residency.model.planning.cost import bare_network, dense_of, train_events
@@ -193,7 +194,7 @@ def _deviance(given: Setup, network: Network, batch: Batch) -> np.ndarray:
     """Give the deviance of the hazards and the instants, the loss of the labels and their number."""
     states, record = network(batch.inputs), network.record(batch.inputs)
     z, truth = network.waiting(states[batch.index_row], batch.index_hours), batch.hazard
-    read = network.hazard.read(z, record.features(batch.index_row))
+    read = network.hazard.read(z, record.features(batch.index_row, batch.index_hours))
     rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1).double()
     first, again = given.hazard_scale.double()[:, truth.columns]
     scale = torch.where(truth.never, first, again) * truth.column_weight
@@ -204,8 +205,8 @@ def _deviance(given: Setup, network: Network, batch: Batch) -> np.ndarray:
     events = (-(ahead * at_risk).log() - 1.0) * scale[row, column]
     spent = ((rate * truth.days).sum(dim=2) * scale).sum()
     labels = batch.labels
-    said = network.label(network.waiting(states[labels.row], labels.hours)).mean(dim=1)
-    chosen = said.gather(1, labels.task[:, None]).squeeze(1)
+    said = network.labelled(states, record, labels.row, labels.hours)
+    chosen = of_task(said, labels.task).mean(dim=1)
     each = functional.binary_cross_entropy_with_logits(chosen, labels.value, reduction="none")
     label = (each * given.label_scale[labels.task]).sum()
     return np.array([float(spent + events.sum()), len(z), float(label), len(chosen)])

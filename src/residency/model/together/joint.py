@@ -41,6 +41,7 @@ from residency.model.fitting import (
 from residency.model.marginals import marginals
 from residency.model.planning.cost import train_events
 from residency.model.spec import ModelSpec
+from residency.model.teaching import taught
 from residency.model.together import saving
 from residency.model.together.crew import Crew
 from residency.model.together.sharding import (
@@ -96,15 +97,15 @@ def train_together(  # noqa: PLR0913 - what train has, the crew, and how it shar
         if crew.sums(float(step is not None and step.done))[0]:
             return begun.manifest
         stack.enter_context(steady(spec.threads))
-        given = _given(timelines, spec, crew)
+        given = _given(timelines, spec, crew, out / WORK)
         joint = _begin(given, crew, pieces, out / WORK)
         _fit(joint, progress if crew.leads else silent)
         best = {name: whole(tensor) for name, tensor in joint.best.items()}
         return None if step is None else conclude(step, given, best, joint.point, Attaching({}, {}))
 
 
-def _given(timelines: Path, spec: ModelSpec, crew: Crew) -> Setup:
-    """Open the data, every shard of them checked by one of the processes."""
+def _given(timelines: Path, spec: ModelSpec, crew: Crew, work: Path) -> Setup:
+    """Open the data, every shard of them checked by one of the processes; the leading one grows trees."""
     data = Timelines.open(timelines)
     crew.all_or_none(lambda: _check(data, crew))
     sized = spec.sized(train_events(data))
@@ -114,7 +115,11 @@ def _given(timelines: Path, spec: ModelSpec, crew: Crew) -> Setup:
             mend="train without --together, or leave the encoders' names empty",
         )
     data = reading(data, ())
-    return setup(data, sized, marginals(data, sized))
+    given = setup(data, sized, marginals(data, sized))
+    if not sized.teacher:
+        return given
+    crew.all_or_none(lambda: taught(given, work, silent) if crew.leads else None)
+    return taught(given, work, silent)
 
 
 def _check(data: Timelines, crew: Crew) -> None:
