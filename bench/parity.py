@@ -1,11 +1,14 @@
 """In: a finished flow with its key. Out: how far the bedside's view of each patient is from the batch's.
 
-    nice python bench/parity.py work/hospital examples/hospital/policy.toml --patients 1500 --out parity.json
+    nice python bench/parity.py work/hospital examples/hospital/policy.toml --out parity.json
 
-Every patient of the identified records goes through the transform in memory, as a request does, and is
-packed; beside it stands the same patient as the de-identified timelines have them. Both are asked the
-examined questions half way through the record, and at its last moment. Encodings are kept in a copy of
-the timelines' own store, so that a note is encoded once.
+Every patient of the identified records goes through the transform in memory, as a request does; beside it
+stands the same patient as the de-identified timelines have them. What a model could see of either is compared
+byte by byte, and both are asked the examined questions, everybody, half way through the record and at its
+last moment. Many are asked at once, which moves no answer, and what an encoder made of the same text or
+pixels is kept in a copy of the timelines' own store. Intervals of observation, which only the batch has, are
+put aside, or the batch would answer only for whom it was observing. The cache of arrays that the veil keeps
+is a digest each, in memory, as in a server.
 """
 
 import argparse
@@ -13,13 +16,15 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import ChainMap, Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from residency import reasoning, timeline
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
@@ -31,11 +36,11 @@ from residency.model import Model
 from residency.reasoning.abstaining import REASONS
 from residency.release.allow_list import ExaminedTask
 from residency.serving.attached import Folder
-from residency.serving.veil import Veil
+from residency.serving.veil import Veil, Veiled
 from residency.timeline import Attachments
 from residency.timeline.timelines import ENCODINGS
 
-CHUNK = 50
+SAME = 1e-6
 
 
 def asked_of(report: Path) -> list[Forecast]:
@@ -49,14 +54,15 @@ def asked_of(report: Path) -> list[Forecast]:
 
 @dataclass(frozen=True)
 class View:
-    """One patient, packed one way or the other."""
+    """Some patients, packed one way or the other."""
 
     packed: Packed
     attachments: Attachments
 
-    def parts(self) -> dict[str, object]:
-        """Give what a model could see, times apart."""
-        packed, kinds = self.packed, np.asarray(self.packed.attachment_kind)
+    def parts(self, row: int) -> dict[str, object]:
+        """Give what a model could see of one patient: times from the first on, attachments as digests."""
+        packed = timeline.take(self.packed, np.array([row]))
+        kinds = np.asarray(packed.attachment_kind)
         held = {
             name: self.attachments.digests(kind, np.asarray(packed.attachment_ref)[kinds == kind])
             for kind, name in enumerate(ATTACHMENT_KINDS)
@@ -69,49 +75,52 @@ class View:
             **held,
         }
 
+    def index(self) -> reasoning.Index:
+        """Ask about everybody half way through the record, and at its last moment."""
+        times = []
+        for row in range(self.packed.n_patients):
+            mine = self.packed.moment_time[slice(*self.packed.moment_offset[row : row + 2])]
+            dated = mine[mine != STATIC]
+            times += [dated[len(dated) // 2], dated[-1]]
+        return reasoning.Index(np.repeat(np.arange(self.packed.n_patients), 2), np.array(times, np.int64))
 
-def times_of(packed: Packed) -> np.ndarray:
-    """Give the two times that are asked about: half way through the record, and its last moment."""
-    times = packed.moment_time[packed.moment_time != STATIC]
-    return np.array([times[len(times) // 2], times[-1]], np.int64)
+    def unobserved(self) -> "View":
+        """Give the same without intervals of observation."""
+        nothing = np.zeros(0, np.int64)
+        offset = np.zeros(self.packed.n_patients + 1, np.int64)
+        parts = {"observation_offset": offset, "observation_start": nothing, "observation_end": nothing}
+        return replace(self, packed=self.packed.with_arrays(**parts))
 
 
 @dataclass
 class Tally:
     """What was found."""
 
-    difference: list[float] = field(default_factory=list)
-    causes: list[tuple[str, ...]] = field(default_factory=list)
-    seconds: float = 0.0
-    other_reasons: Counter[str] = field(default_factory=Counter)
+    difference: list[float] = field(default_factory=list)  # a patient; NaN where no view gave a number
+    causes: list[str] = field(default_factory=list)
+    n_compared: int = 0
+    attached: Counter[str] = field(default_factory=Counter)
+    lone: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> dict[str, object]:
         """Put it together."""
         difference = np.array(self.difference)
-        by_cause: dict[str, float] = {}
-        for cause, one in zip(self.causes, self.difference, strict=True):
-            name = ", ".join(cause) or "same view"
-            by_cause[name] = float(np.nanmax([by_cause.get(name, 0.0), one]))
+        causes = np.array(self.causes)
         return {
             "patients": len(difference),
-            "asked": int((~np.isnan(difference)).sum()),
+            "patients_with_probabilities": int((~np.isnan(difference)).sum()),
+            "probabilities_compared": self.n_compared,
+            "attachments": dict(self.attached),
             "largest_difference": float(np.nanmax(difference)),
-            "patients_over_1e-6": int((difference > 1e-6).sum()),
-            "answers_refused_by_one_view_alone": dict(self.other_reasons),
-            "patients_by_what_differs": dict(Counter(", ".join(one) or "nothing" for one in self.causes)),
-            "largest_difference_by_what_differs": by_cause,
-            "seconds_a_patient_transform": round(self.seconds / len(difference), 4),
+            f"patients_over_{SAME:g}": int((difference > SAME).sum()),
+            "answers_refused_by_one_view_alone": dict(self.lone),
+            "patients_by_what_differs": dict(Counter(self.causes)),
+            "largest_difference_by_what_differs": {
+                cause: float(np.nanmax(difference[causes == cause])) for cause in sorted(set(self.causes))
+            },
+            "cpu_seconds": {what: round(one, 1) for what, one in self.seconds.items()},
         }
-
-
-def served(veil: Veil, records: Folder, events: pl.DataFrame, vocabulary: timeline.Vocabulary) -> View:
-    """Give a patient as a request would be seen."""
-    subject = int(events["subject_id"][0])
-    hidden = veil.over(events.to_arrow().cast(EVENTS), records.documents_of(subject))
-    now = hidden.documents
-    attachments = Attachments.of(notes=now.notes, images=now.images, variants=now.variants, pixels=now.pixels)
-    packing = timeline.packing_of(hidden.events, vocabulary, attachments=attachments)
-    return View(packing.packed, packing.attachments)
 
 
 @dataclass
@@ -122,14 +131,14 @@ class Comparison:
         work: folder of the flow.
         policy: of its de-identification.
         model: name of the model's folder.
-        report: name of the folder with the examined questions.
+        report: folder with the examined questions.
         home: where encodings are kept.
     """
 
     work: Path
     policy: Path
     model: str
-    report: str
+    report: Path
     home: Path
 
     def __post_init__(self) -> None:
@@ -137,67 +146,81 @@ class Comparison:
         self.key = read_key(self.rules)
         self.timelines = timeline.Timelines.open(self.work / "timelines")
         self.network = Model.open(self.work / self.model)
-        self.questions = asked_of(self.work / self.report)
+        self.questions = asked_of(self.report)
         self.records = Folder(self.work / "records")
-        shown = Shown.read(self.work / self.model / SHOWN_FILE)
-        self.veils = {"blind": Veil(self.rules, self.key), "shown": Veil(self.rules, self.key, shown)}
-        self.tallies = {name: Tally() for name in self.veils}
-        self.events = pl.read_parquet(sorted((self.work / "records" / "data").glob("*.parquet")))
-        self.subjects = self.events["subject_id"].unique().sort().to_numpy()
+        self.veil = Veil(self.rules, self.key, Shown.read(self.work / self.model / SHOWN_FILE))
+        events = pl.read_parquet(sorted((self.work / "records" / "data").glob("*.parquet")))
+        subjects = events["subject_id"].unique().sort().to_numpy()
+        people = people_of(subjects, events, self.rules, self.key)
+        self.subject = {new: old for old, new in people.select("subject_id", "pseudonym").iter_rows()}
+        self.events = {one: rows for (one,), rows in events.partition_by("subject_id", as_dict=True).items()}
+        self.tally = Tally()
 
-    def run(self, n_patients: int, n_asked: int, out: Path | None) -> None:
-        """Compare patient by patient; what is found so far is written after each fifty."""
-        chosen = self.subjects[:n_patients]
-        people = people_of(chosen, self.events, self.rules, self.key)
-        pseudonym = dict(people.select("subject_id", "pseudonym").iter_rows())
-        for n, subject in enumerate(chosen, start=1):
-            self._one(int(subject), pseudonym[int(subject)], must_ask=n <= n_asked)
-            if n % CHUNK == 0 or n == len(chosen):
-                found = {name: tally.report() for name, tally in self.tallies.items()}
-                print(n, {name: one["largest_difference"] for name, one in found.items()}, flush=True)
-                if out:
-                    out.write_text(json.dumps(found, indent=1))
+    def run(self, n_patients: int, n_at_once: int, out: Path | None) -> None:
+        """Compare; what is found so far is written after each batch."""
+        for view in self._batches(n_patients, n_at_once):
+            began = time.process_time()
+            mine = self._served(view.packed.subject)
+            self.tally.seconds["transform"] += time.process_time() - began
+            self._compare(view, mine)
+            found = self.tally.report()
+            print(found["patients"], found["largest_difference"], found["cpu_seconds"], flush=True)
+            if out:
+                out.write_text(json.dumps(found, indent=1))
 
-    def _one(self, subject: int, pseudonym: int, *, must_ask: bool) -> None:
-        events = self.events.filter(pl.col("subject_id") == subject)
-        shard, row = self.timelines.locate(pseudonym)
-        packed = timeline.take(self.timelines.shards[shard], np.array([row]))
-        batch = View(packed, self.timelines.attachments(shard))
-        part: tuple[tuple[str, ...], float, Counter[str]] | None = None
-        for name, veil in self.veils.items():
-            tally = self.tallies[name]
-            if name == "blind" or part is None or part[0]:  # what is the same without, is the same with
-                began = time.perf_counter()
-                mine = served(veil, self.records, events, self.timelines.vocabulary)
-                tally.seconds += time.perf_counter() - began
-                part = self._compared(batch, mine, must_ask=must_ask)
-            tally.causes.append(part[0])
-            tally.difference.append(part[1])
-            tally.other_reasons.update(part[2])
+    def _batches(self, n_patients: int, n_at_once: int) -> Iterator[View]:
+        """Give patients as the de-identified timelines have them."""
+        left = n_patients
+        for number, shard in enumerate(self.timelines.shards):
+            attachments = replace(self.timelines.attachments(number), home=self.home)
+            for first in range(0, min(shard.n_patients, left), n_at_once):
+                rows = np.arange(first, min(first + n_at_once, shard.n_patients, left))
+                yield View(timeline.take(shard, rows), attachments).unobserved()
+            left -= min(shard.n_patients, left)
 
-    def _compared(
-        self, batch: View, mine: View, *, must_ask: bool
-    ) -> tuple[tuple[str, ...], float, Counter[str]]:
-        """Give what differs, the largest difference of a probability, and answers that one view refuses."""
-        one, other = batch.parts(), mine.parts()
-        cause = tuple(name for name in one if one[name] != other[name])
-        if not (must_ask or cause):
-            return cause, np.nan, Counter()
-        told = [self._asked(view) for view in (batch, mine)]
-        risks = [np.nan_to_num(np.asarray(answers.risk, np.float64), nan=-1.0) for answers in told]
-        lone = (risks[0] < 0) != (risks[1] < 0)
-        reasons = Counter(
-            f"{view} alone: {REASONS[reason]}"
-            for view, answers in zip(("batch", "bedside"), told, strict=True)
-            for reason in np.asarray(answers.reason)[lone]
-            if reason >= 0
-        )
-        return cause, float(np.abs(np.where(lone, 0, risks[0] - risks[1])).max()), reasons
+    def _served(self, pseudonyms: np.ndarray) -> View:
+        """Give patients as requests are seen: each veiled alone, in memory; then packed."""
+        veiled = [self._veiled(self.subject[int(one)]) for one in pseudonyms]
+        tables = {
+            name: pa.concat_tables([getattr(one.documents, name) for one in veiled])
+            for name in ("notes", "images", "variants")
+        }
+        pixels = ChainMap(*(one.documents.pixels for one in veiled))
+        attachments = Attachments.of(**tables, pixels=pixels)
+        events = pa.concat_tables([one.events for one in veiled])
+        packing = timeline.packing_of(events, self.timelines.vocabulary, attachments=attachments)
+        return View(packing.packed, replace(packing.attachments, home=self.home))
+
+    def _veiled(self, subject: int) -> Veiled:
+        events = self.events[subject].to_arrow().cast(EVENTS)
+        return self.veil.over(events, self.records.documents_of(subject))
+
+    def _compare(self, batch: View, mine: View) -> None:
+        np.testing.assert_array_equal(batch.packed.subject, mine.packed.subject)
+        for row in range(batch.packed.n_patients):
+            one, other = batch.parts(row), mine.parts(row)
+            differing = ", ".join(name for name in one if one[name] != other[name])
+            self.tally.causes.append(differing or "nothing")
+            self.tally.attached.update({name: len(other[name]) for name in ATTACHMENT_KINDS})  # type: ignore[arg-type]
+        answers = [self._asked(view) for view in (batch, mine)]
+        risks = [np.asarray(one.risk, np.float64) for one in answers]
+        told = [~np.isnan(one) for one in risks]
+        lone = told[0] != told[1]
+        for name, one in zip(("batch", "bedside"), answers, strict=True):
+            reasons = np.asarray(one.reason)[lone]
+            self.tally.lone.update(f"{name} alone: {REASONS[reason]}" for reason in reasons if reason >= 0)
+        both = told[0] & told[1]
+        self.tally.n_compared += int(both.sum())
+        away = np.where(both, np.abs(risks[0] - risks[1]), -1.0).reshape(batch.packed.n_patients, -1).max(1)
+        self.tally.difference += [float(one) if one >= 0 else np.nan for one in away]
 
     def _asked(self, view: View) -> reasoning.Answers:
-        index = reasoning.Index(np.zeros(2, np.int64), times_of(view.packed))
-        attachments = replace(view.attachments, home=self.home)
-        return reasoning.ask(self.network, view.packed, self.questions, index, attachments=attachments)
+        began = time.process_time()
+        answers = reasoning.ask(
+            self.network, view.packed, self.questions, view.index(), attachments=view.attachments
+        )
+        self.tally.seconds["ask"] += time.process_time() - began
+        return answers
 
 
 def main() -> None:
@@ -206,20 +229,19 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("policy", type=Path)
     parser.add_argument("--patients", type=int, default=1_000_000)
+    parser.add_argument("--at-once", type=int, default=100, help="patients asked together")
     parser.add_argument("--model", default="model-1")
-    parser.add_argument("--report", default="report-1")
-    parser.add_argument(
-        "--asked", type=int, default=1_000_000, help="ask about so many, and about all whose views differ"
-    )
+    parser.add_argument("--report", type=Path, help="folder with the examined questions; WORK/report-1")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / ENCODINGS
         if (options.work / "timelines" / ENCODINGS).exists():
             shutil.copytree(options.work / "timelines" / ENCODINGS, home)
-        comparison = Comparison(options.work, options.policy, options.model, options.report, home)
-        comparison.run(options.patients, options.asked, options.out)
-    print(json.dumps({name: tally.report() for name, tally in comparison.tallies.items()}, indent=1))
+        report = options.report or options.work / "report-1"
+        comparison = Comparison(options.work, options.policy, options.model, report, home)
+        comparison.run(options.patients, options.at_once, options.out)
+    print(json.dumps(comparison.tally.report(), indent=1))
 
 
 if __name__ == "__main__":

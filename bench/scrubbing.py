@@ -4,6 +4,8 @@
     python bench/scrubbing.py --fhir FOLDER                 # another generator's FHIR R4, as NDJSON
     python bench/scrubbing.py --queries [FILE]              # ASQ-PHI's tagged queries; default ../shared/data
     … --presidio                                            # Presidio alone beside, where it is installed
+    … --every 40                                            # every fortieth note alone
+    … --whole                                               # besides: with surrogates and leak scan
     … --misses                                              # print what was missed (invented data only!)
 
 A marked span counts as found where every word of it that names somebody is covered; beside it stands the
@@ -11,10 +13,10 @@ share of spans of which every word is, titles, states, words such as "clinic" to
 and digits that are covered, the share that is marked.
 """
 
+import argparse
 import base64
 import json
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +26,13 @@ from pathlib import Path
 
 import polars as pl
 
+from residency.deid import Policy
 from residency.deid.classifiers import classifier_of
 from residency.deid.day_forms import Clock
 from residency.deid.known import Known, known_of
 from residency.deid.lexicon import lexicon
+from residency.deid.notes import hide_notes
+from residency.deid.people import people_of
 from residency.deid.scrubber import Search, find_spans
 from residency.deid.spans import Span
 
@@ -268,41 +273,55 @@ def _left(text: str, start: int, end: int, covered: bytearray) -> list[str]:
     return [word for a, b, word in words if not all(covered[a:b]) and word.lower() not in PLAIN | STATES]
 
 
+def whole(truth: Path, records: Path, every: int) -> None:
+    """Time all that is done to a data set's notes: spans, surrogates, the leak scan, pseudonyms."""
+    policy = Policy(key_file=Path("nowhere"))
+    notes = pl.read_parquet(records / "notes" / "*.parquet")
+    chosen = notes["subject_id"].unique().sort()[::every]
+    events = pl.scan_parquet(records / "data" / "*.parquet").filter(
+        pl.col("subject_id").is_in(chosen.implode())
+    )
+    people = people_of(chosen.to_numpy(), events.collect(), policy, b"k" * 32)
+    known = pl.read_parquet(records / "metadata" / "identifiers.parquet")
+    mine, who = (one.filter(pl.col("subject_id").is_in(chosen.implode())) for one in (notes, known))
+    began = time.process_time()
+    hidden = hide_notes(mine, people, who, policy, b"k" * 32)
+    seconds = time.process_time() - began
+    left = hidden.dropped["notes: a known identifier was left"]
+    print(f"all that is done: {len(mine)} notes, {len(mine) / seconds:.0f} notes/s; {left} left behind")
+
+
 def main() -> None:
     """Measure what the command line names."""
-    words, flags = (
-        [one for one in sys.argv[1:] if not one.startswith("--")],
-        {one for one in sys.argv[1:] if one.startswith("--")},
-    )
-    if "--hospital" in flags:
-        cases = list(hospital(Path(words[0]), Path(words[1])))
-    elif "--fhir" in flags:
-        cases = list(fhir(Path(words[0])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--hospital", nargs=2, type=Path)
+    parser.add_argument("--fhir", type=Path)
+    parser.add_argument("--queries", nargs="?", type=Path, default=QUERIES)
+    parser.add_argument("--every", type=int, default=1)
+    for flag in ("presidio", "unknown", "whole", "misses"):
+        parser.add_argument(f"--{flag}", action="store_true")
+    asked = parser.parse_args()
+    if asked.hospital:
+        cases = list(hospital(*asked.hospital))
     else:
-        cases = list(queries(Path(words[0]) if words else QUERIES))
-    if "--presidio" in flags:
-        classifier = classifier_of("presidio", everything=True)
-        measure(cases, lambda case: classifier(case.text), "Presidio alone", misses=False)
-        unsure = classifier_of("presidio")
-        measure(
-            cases,
-            lambda case: find_spans(case.text, case.known, Clock(case.written), Search(classifier=unsure)),
-            "known identifiers, rules, Presidio",
-            misses=False,
+        cases = list(fhir(asked.fhir) if asked.fhir else queries(asked.queries))
+    cases = cases[:: asked.every]
+    lexicon()  # read once, whoever is measured first
+    ways = {
+        "known identifiers and rules": lambda case: find_spans(case.text, case.known, Clock(case.written))
+    }
+    if asked.unknown:
+        ways["rules alone"] = lambda case: find_spans(case.text, Known(), Clock(case.written))
+    if asked.presidio:
+        alone, unsure = classifier_of("presidio", everything=True), classifier_of("presidio")
+        ways["Presidio alone"] = lambda case: alone(case.text)
+        ways["known identifiers, rules, Presidio on what is left"] = lambda case: find_spans(
+            case.text, case.known, Clock(case.written), Search(classifier=unsure)
         )
-    if "--unknown" in flags:
-        measure(
-            cases,
-            lambda case: find_spans(case.text, Known(), Clock(case.written)),
-            "rules alone",
-            misses=False,
-        )
-    measure(
-        cases,
-        lambda case: find_spans(case.text, case.known, Clock(case.written)),
-        "known identifiers and rules",
-        misses="--misses" in flags,
-    )
+    for name, find in ways.items():
+        measure(cases, find, name, misses=asked.misses and name == "known identifiers and rules")
+    if asked.whole and asked.hospital:
+        whole(*asked.hospital, asked.every)
 
 
 if __name__ == "__main__":

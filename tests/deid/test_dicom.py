@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pydicom
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
@@ -147,6 +148,21 @@ def test_the_pixels_stay_but_for_what_hid_above_their_stored_bits(hide) -> None:
     assert list(out.PixelSpacing) == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("ink", [(255, 255, 0), (255, 0, 0), (255, 255, 255)])
+def test_a_colour_image_keeps_its_colours_and_loses_its_writing(hide, ink: tuple[int, int, int]) -> None:
+    picture = Image.new("RGB", (160, 120), (30, 40, 90))
+    plain = np.asarray(picture)
+    ImageDraw.Draw(picture).text((10, 10), "RAVENSCROFT 4711", fill=ink, font=ImageFont.load_default(16))
+    shown = np.asarray(picture)
+    colours = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    kind = {"Modality": "US", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1", "Rows": 120, "Columns": 160}
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    out, _ = hide(instance(**kind, **colours, **bits, PixelData=shown.tobytes()))
+    assert (out.SamplesPerPixel, out.PhotometricInterpretation, out.BurnedInAnnotation) == (3, "RGB", "NO")
+    assert not np.array_equal(shown, plain)
+    np.testing.assert_array_equal(out.pixel_array, plain)
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
@@ -156,7 +172,9 @@ def test_the_pixels_stay_but_for_what_hid_above_their_stored_bits(hide) -> None:
         ({"Modality": "MR", "BodyPartExamined": ""}, "volume of an unknown body site"),
         ({"BurnedInAnnotation": "YES"}, "says that writing is burned in, and none was found"),
         ({"PatientID": ""}, "no patient's number"),
-        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "colour or palette"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colours of a kind that is not written"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 4}, "colours of a kind that is not written"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "cannot be read"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "not an image of the standard"),
         ({"StudyInstanceUID": "Ravenscroft"}, "its identifiers are none"),
         ({"Rows": 60000, "Columns": 60000}, "larger than 256 MiB"),

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from residency.deid import RiskRules, deidentify
-from residency.deid.attacks import date_pattern, gaps, linkage
-from residency.deid.risk import measured, page, small_cells
+from residency.deid.attacks import clues, date_pattern, gaps, linkage, outside_list, shift_left
+from residency.deid.risk import measured, page, small_cells, suppression
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -60,6 +60,51 @@ def test_an_outside_list_finds_who_stands_alone() -> None:
     assert alone["expected_right"] == pytest.approx(0.2)
 
 
+def test_a_true_list_finds_whoever_alone_could_be_meant() -> None:
+    names = ["subject_id", "sex", "birth_year", "zip3"]
+    result = pl.DataFrame(
+        [(1, "F", 1950, "000"), (2, "F", 1951, "021"), (3, "M", 1950, "021"), (4, "M", 1990, "945")],
+        schema=names, orient="row",
+    ).with_columns(pl.col("birth_year").cast(pl.Int32))  # fmt: skip
+    people = result.with_columns(zip3=pl.Series(["02139", "02139", "DEMOGRAPHIC/ZIP=02139", "94501"]))
+    found = outside_list(people, result, 1)
+    assert found["people"] == 4
+    assert (
+        found["share_found"] == found["share_with_one_candidate"] == 0.5
+    )  # 3 and 4; 1 and 2 could be either
+    assert found["expected_right"] == pytest.approx(0.75)
+    moved = outside_list(people.with_columns(pl.col("birth_year") - 5), result, 1)
+    assert moved["share_found"] == moved["expected_right"] == 0
+
+
+@pytest.mark.parametrize("shift", [-30, -1, 1, 52])
+def test_what_eras_tell_of_a_shift_never_rules_the_true_one_out(shift: int) -> None:
+    blur = 9  # days by which this patient's borders between eras move
+    true = pl.datetime_range(datetime(2010, 1, 3), datetime(2013, 5, 3), "11d", eager=True)  # noqa: DTZ001
+    period = true.dt.offset_by(f"{blur}d")
+    era = period.dt.year().cast(pl.String) + period.dt.month().map_elements(
+        lambda month: "H1" if month <= 6 else "H2", return_dtype=pl.String
+    )
+    events = pl.DataFrame({"subject_id": 1, "time": true.dt.offset_by(f"{7 * shift}d"), "era": era})
+    ((_, low, high),) = clues(events).iter_rows()
+    assert low <= 7 * shift - blur <= high
+    assert high - low < 31
+    left = shift_left(clues(events), 52, 45)
+    assert 1 <= left["fewest_weeks_left"] <= (90 + 31) / 7 + 1
+    assert shift_left(clues(events.with_columns(era=pl.lit(None, pl.String))), 52, 45) == {"patients": 0}
+
+
+def test_the_risk_before_and_after_suppression_is_told_whether_or_not_it_is_done() -> None:
+    table = people((12, "F", 1950, "I"), (3, "M", 1950, "I"))
+    found = suppression(table, RiskRules(smallest_cell=10))
+    assert (found["done"], found["patients_left_out"]) == (False, 3)
+    assert (found["before"]["smallest_cell"], found["after"]["smallest_cell"]) == (3, 12)
+    assert found["after"]["highest_risk"] <= found["highest_risk_allowed"] == 0.1
+    shown = page({"suppression": found})
+    assert "<th>smallest cell</th><td>3</td><td>12</td>" in shown
+    assert "not asked for" in shown
+
+
 def test_with_a_bound_no_cell_of_the_result_is_smaller(records, patient, policy, tmp_path) -> None:
     shards = [[row for n in range(20) for row in patient(f"p{n}")]]
     odd = [row | {"time": "1930-03-04"} if row["code"] == "MEDS_BIRTH" else row for row in patient("odd")]
@@ -73,8 +118,11 @@ def test_with_a_bound_no_cell_of_the_result_is_smaller(records, patient, policy,
     assert manifest.rows.read == manifest.rows.kept + 6
     subjects = pl.read_parquet(tmp_path / "out/metadata/subjects.parquet")
     assert len(subjects) == manifest.result["patients"] == 20
-    assert "attacks" in found
-    assert found["leak_scan"]["files_with_a_known_identifier_in_their_statistics"] == 0
+    assert found["suppression"]["done"]
+    assert found["suppression"]["before"]["smallest_cell"] == 1
+    assert set(found["attacks"]) == {"linkage", "date_pattern", "shift", "outside_list"}
+    assert found["leak_scan"]["hits"] == 0
+    assert found["leak_scan"]["bytes_scanned"] > 1000
 
 
 def test_the_page_says_what_the_file_says() -> None:

@@ -348,3 +348,12 @@ def test_death_ends_being_watched(invented: Any, take: Any, tmp_path: Path) -> N
     seen = pl.read_parquet(sorted((tmp_path / "out/observation").glob("*.parquet")))
     ends = dict(zip(seen["subject_id"], seen["end"], strict=True))
     assert ends[subject_id_of("p1", "main")] == at("2020-02-01")
+
+
+@pytest.mark.parametrize("name", ["Observation.ndjson", "Observation.000.ndjson.gz"])
+def test_an_export_of_a_type_that_nobody_has_holds_none(
+    invented: Any, take: Any, tmp_path: Path, name: str
+) -> None:
+    invented.ndjson(tmp_path / "in/Patient.ndjson", [invented.patient(1)])
+    invented.ndjson(tmp_path / "in" / name, [])
+    assert take("fhir", tmp_path / "in").rows.kept == 1

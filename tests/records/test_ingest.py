@@ -224,9 +224,11 @@ def test_json_that_is_no_fhir_is_refused(take: Any, tmp_path: Path, body: bytes)
 
 def test_an_empty_file_an_empty_folder_and_no_such_path_are_refused(take: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "x.ndjson").write_text("")
-    for path in (tmp_path / "empty", tmp_path / "x.ndjson", tmp_path / "absent"):
+    (tmp_path / "x.json").write_text("")
+    for path in (tmp_path / "empty", tmp_path / "x.json", tmp_path / "absent"):
         assert str(path) in str(refused(take, "fhir", path, out=tmp_path / "out"))
+    (tmp_path / "x.ndjson").write_text("")  # of lines there may be none, but not in all there is
+    assert "nothing to keep" in str(refused(take, "fhir", tmp_path / "x.ndjson", out=tmp_path / "out"))
 
 
 def test_a_patient_who_is_described_twice_is_refused_with_both_places(

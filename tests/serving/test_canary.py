@@ -2,12 +2,19 @@
 
 import copy
 import logging
+import resource
+import subprocess
+import sys
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+
+from residency.serving.memory import swap_is_on
 
 CANARIES = ("Zebedee", "Quillfeather", "CANARY-77-1234", "555-0199", "1941-11-23")
 AS_OF = "2022-06-01T00:00:00"
@@ -93,3 +100,52 @@ def test_what_identifies_a_patient_is_found_nowhere_afterwards(
     for path in [*tmp_path.rglob("*"), audit]:
         if path.is_file():
             assert not any(canary.encode() in path.read_bytes() for canary in CANARIES)
+
+
+@contextmanager
+def _no_file_can_grow() -> Iterator[None]:
+    """Have the kernel refuse every byte that this process, or any library in it, would write to a file."""
+    was = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, was[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, was)
+
+
+def test_a_patient_is_answered_for_where_no_file_can_be_written(world: Any, tmp_path: Path) -> None:
+    """Notes, codes and star alleles come with the Bundle, images beside it; the audit is in memory here."""
+    audit = Path("file:/nowhere?vfs=memdb&uri=true")
+    image = {"modality": "DX", "body_site": "CHEST", "time": "2021-02-01T00:00:00", "shape": [1, 64, 64]}
+    image |= {"dtype": "uint8", "data": b64encode(bytes(range(256)) * 16).decode()}
+    with TestClient(world.app(audit), base_url="http://127.0.0.1", client=("127.0.0.1", 50000)) as client:
+        client.headers["api-key"] = "res_ward"
+        (tmp_path / "before").write_text("a file can be written")
+        with _no_file_can_grow():
+            with pytest.raises(OSError, match="large"), (tmp_path / "file").open("wb", buffering=0) as file:
+                file.write(b"x")
+            body = {"fhir": _marked(world.bundles[6]), "as_of": AS_OF, "images": [image]}
+            answer = client.post("/residency/v1/ask", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["answer"]["risks"]
+        assert {"codes", "notes", "images"} <= set(answer.json()["answer"]["modalities"])
+
+
+def test_a_crash_of_the_server_leaves_no_image_of_its_memory() -> None:
+    lines = (
+        "import resource; from residency.serving.memory import no_core_dumps; no_core_dumps();"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", lines], text=True).strip() == "(0, 0)"
+
+
+def test_a_machine_that_swaps_is_known(tmp_path: Path) -> None:
+    title = "Filename\tType\tSize\tUsed\tPriority\n"
+    for rows, is_on in (
+        ("", False),
+        ("/dev/zram0 partition 1 0 100\n", False),
+        ("/swapfile file 1 0 -2\n", True),
+    ):
+        (tmp_path / "swaps").write_text(title + rows)
+        assert swap_is_on(tmp_path / "swaps") == is_on
+    assert not swap_is_on(tmp_path / "absent")

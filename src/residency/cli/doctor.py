@@ -16,6 +16,7 @@ import typer
 from residency import __version__
 from residency.cli.show import Json
 from residency.contract.plugins import ENCODERS, SOURCES
+from residency.serving.memory import MEND, SWAPPED, swap_is_on
 
 EXTRAS = {
     "model": ("torch", "safetensors"),
@@ -47,7 +48,7 @@ def doctor(
 
     Example: residency doctor work --key /secure/deid.key
     """
-    findings = [_python(), *_extras(), _plugins(), _disk(work), _memory(), *map(_key, key or ())]
+    findings = [_python(), *_extras(), _plugins(), _disk(work), _memory(), _swap(), *map(_key, key or ())]
     if as_json:
         typer.echo(msgspec.json.encode([asdict(finding) for finding in findings]).decode())
     else:
@@ -101,6 +102,12 @@ def _memory() -> Finding:
     cores = len(os.sched_getaffinity(0))
     state: Literal["good", "note"] = "good" if total > LITTLE_MEMORY else "note"
     return Finding("machine", state, f"{cores} cores, {total / 2**30:.1f} GiB memory; {_gpu()}")
+
+
+def _swap() -> Finding:
+    if swap_is_on():
+        return Finding("swap", "note", SWAPPED, MEND)
+    return Finding("swap", "good", "off: memory stays in memory")
 
 
 def _gpu() -> str:

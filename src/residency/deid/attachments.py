@@ -1,7 +1,9 @@
 """In: notes, images and genomes of identified records. Out: the same without identities."""
 
 import hmac
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -104,11 +106,16 @@ def _spool_pixels(work: Work, limits: pl.DataFrame, progress: Progress) -> None:
     files = work.files.get(schema.PIXELS_FOLDER, [])
     if all(work.spool.has(schema.PIXELS_FOLDER, place) for place in range(len(files))):
         return
-    wanted = _wanted(work, limits)
-    for place, path in enumerate(files):
-        progress("images: looking for writing", place, len(files))
-        if not work.spool.has(schema.PIXELS_FOLDER, place):
-            work.spool.fill(schema.PIXELS_FOLDER, place, partial(_fill_pixels, work, path, wanted))
+    fill = partial(_spool_array, work, _wanted(work, limits))
+    n_threads = 1 if work.policy.images.burned_in == "ocr" else os.cpu_count()
+    with ThreadPoolExecutor(n_threads) as pool:  # NumPy works on arrays beside the interpreter's lock
+        for place, _ in enumerate(pool.map(fill, range(len(files)), files)):
+            progress("images: looking for writing", place, len(files))
+
+
+def _spool_array(work: Work, wanted: frozenset[str], place: int, path: Path) -> None:
+    if not work.spool.has(schema.PIXELS_FOLDER, place):
+        work.spool.fill(schema.PIXELS_FOLDER, place, partial(_fill_pixels, work, path, wanted))
 
 
 def _wanted(work: Work, limits: pl.DataFrame) -> frozenset[str]:

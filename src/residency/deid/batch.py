@@ -16,7 +16,7 @@ from residency.contract import schema, specs
 from residency.contract.lineage import Manifest, Rows, Step, open_made
 from residency.contract.progress import Progress, silent
 from residency.deid import attachments, metadata, risk, writing
-from residency.deid.attacks import gaps
+from residency.deid.attacks import clues, gaps
 from residency.deid.keys import fingerprint, read_key
 from residency.deid.policy import Policy
 from residency.deid.rare import local_codes, rare_codes
@@ -94,7 +94,7 @@ def _spool_events(work: Work, rare: frozenset[str], progress: Progress) -> None:
         quasi = risk.quasi_identifiers(events)
         limits = done.people.select("pseudonym", "birth_shift", "limit")
         tables = {"rows": events.sort("subject_id"), LIMITS: limits, writing.RISK: quasi}
-        tables[writing.GAPS] = gaps(events)
+        tables |= {writing.GAPS: gaps(events), writing.CLUES: clues(events)}
         counts = {"rows": len(events), "dropped": done.dropped, "changed": done.changed}
         work.spool.write(schema.DATA, place, tables, counts)
     progress("taking identities out", len(files), len(files))

@@ -24,18 +24,18 @@ _LONGEST: Final = 8  # bits to which a wide range of grey is brought for the rec
 
 
 def cover(
-    voxels: Shaped[np.ndarray, "slice row column"], *, use_ocr: bool = False
-) -> tuple[Shaped[np.ndarray, "slice row column"], int]:
+    voxels: Shaped[np.ndarray, "slice row column *channel"], *, use_ocr: bool = False
+) -> tuple[Shaped[np.ndarray, "slice row column *channel"], int]:
     """Cover writing.
 
     Args:
-        voxels: by slice, row and column.
+        voxels: by slice, row and column; of colour by channel, too: what one channel shows goes from all.
         use_ocr: let a text recogniser look besides.
 
     Returns:
         The voxels (the same object where nothing was found), and how many places were covered.
     """
-    found = [[*find(one), *(_recognised(one) if use_ocr else [])] for one in voxels]
+    found = [_found(one, use_ocr=use_ocr) for one in voxels]
     if not any(found):
         return voxels, 0
     if sum(bool(one) for one in found) >= max(2, _OFTEN * len(voxels)):
@@ -46,6 +46,13 @@ def cover(
         for box in boxes:
             _fill(one, box)
     return covered, sum(len(boxes) for boxes in found)
+
+
+def _found(image: Shaped[np.ndarray, "row column *channel"], *, use_ocr: bool) -> list[Box]:
+    """Find writing in one slice, in whichever channel it stands."""
+    channels = [image] if image.ndim == 2 else list(np.moveaxis(image, -1, 0))
+    boxes = [box for one in channels for box in (*find(one), *(_recognised(one) if use_ocr else []))]
+    return boxes if image.ndim == 2 else _merged(boxes)
 
 
 def find(image: Shaped[np.ndarray, "row column"]) -> list[Box]:
@@ -150,7 +157,7 @@ def _padded(box: Box, shape: tuple[int, ...]) -> Box:
     )
 
 
-def _fill(image: Shaped[np.ndarray, "row column"], box: Box) -> None:
+def _fill(image: Shaped[np.ndarray, "row column *channel"], box: Box) -> None:
     """Put the usual value of the box's rim in its place, so that no letter's shape is left."""
     rim = np.concatenate(
         [
@@ -160,7 +167,7 @@ def _fill(image: Shaped[np.ndarray, "row column"], box: Box) -> None:
             image[box.top : box.bottom, box.right - 1],
         ]
     )
-    image[box.top : box.bottom, box.left : box.right] = np.median(rim).astype(image.dtype)
+    image[box.top : box.bottom, box.left : box.right] = np.median(rim, axis=0).astype(image.dtype)
 
 
 def _recognised(image: Shaped[np.ndarray, "row column"]) -> list[Box]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import Final
 
 from residency.deid.lexicon import lexicon
@@ -20,6 +21,7 @@ _MONTHS: Final = {name: i + 1 for i, name in enumerate(_NAMES)} | {
     **{name[:3]: i + 1 for i, name in enumerate(_NAMES)},
     "sept": 9,
 }
+_DIGITS: Final = re.compile(r"\d+")
 _NUMERIC: Final = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{2,4}(?!\d|[-/.]\d)")
 _COMPACT: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d|\.\d)")
 _SHORT: Final = re.compile(r"\d{1,2}/(?:\d{4}|\d{1,2})(?![\w/%]|[.,-]\d)")
@@ -64,15 +66,11 @@ def find_dates(note: Note, clock: Clock, *, alone: bool = False) -> list[Span]:
         alone: also years that stand alone.
     """
     found = [*_numeric(note, clock), *_compact(note), *_short(note, clock)]
-    known = lexicon().lists
-    months, seasons, holidays = known["months"], known["seasons"], known["holidays"]
+    named = _named_days()
     for at, word in enumerate(note.words):
-        if word in _MONTHS or word in months:
-            found += _named(note, at, clock)
-        elif word in seasons:
-            found += _season(note, at)
-        elif word in holidays:
-            found += _holiday(note, at)
+        if word in named:
+            what = named[word]
+            found += _named(note, at, clock) if what == "month" else _PARTS[what](note, at)
     found += _ordinal(note, clock)
     if alone:
         found += [
@@ -81,6 +79,17 @@ def find_dates(note: Note, clock: Clock, *, alone: bool = False) -> list[Span]:
             if len(word) == 4 and word.isdigit() and word[:2] in ("19", "20")
         ]
     return found
+
+
+@cache
+def _named_days() -> dict[str, str]:
+    """Say of words that name days what they are."""
+    known = lexicon().lists
+    groups = {"holiday": known["holidays"], "season": known["seasons"]}
+    return {
+        **{word: what for what, words in groups.items() for word in words},
+        **dict.fromkeys({*_MONTHS, *known["months"]}, "month"),
+    }
 
 
 def _day(year: int, month: int, day: int) -> date | None:
@@ -101,7 +110,7 @@ def _numeric(note: Note, clock: Clock) -> Iterator[Span]:
     """Find 3/14/2021, 2021-03-14, 14.03.21."""
     for hit in _NUMERIC.finditer(note.text):
         if not _inside(note.text, hit.start()):
-            places = [(one.start(), one.end(), one.group()) for one in re.finditer(r"\d+", hit.group())]
+            places = [(*one.span(), one.group()) for one in _DIGITS.finditer(hit.group())]
             order = _order([text for *_, text in places], hit.group(1))
             if order is not None:
                 yield _span(hit.start(), places, order, clock)
@@ -142,7 +151,10 @@ def _span(start: int, places: list[tuple[int, int, str]], order: tuple[str, ...]
 
 def _compact(note: Note) -> Iterator[Span]:
     """Find 20210314."""
-    for hit in _COMPACT.finditer(note.text):
+    for at in note.numbers:
+        hit = _COMPACT.match(note.text, note.starts[at]) if len(note.words[at]) == 8 else None
+        if hit is None:
+            continue
         day = _day(int(hit.group()[:4]), int(hit.group()[4:6]), int(hit.group()[6:8]))
         if day is not None and day.year <= _LATEST and not _inside(note.text, hit.start()):
             parts = (DatePart(0, 4, "y"), DatePart(4, 6, "m"), DatePart(6, 8, "d"))
@@ -151,7 +163,7 @@ def _compact(note: Note) -> Iterator[Span]:
 
 def _short(note: Note, clock: Clock) -> Iterator[Span]:
     """Find 3/2021, and 3/14 where the words before it speak of a day."""
-    for hit in _SHORT.finditer(note.text):
+    for hit in _SHORT.finditer(note.text) if "/" in note.text else ():
         if _inside(note.text, hit.start(), ","):
             continue
         first, second = hit.group().split("/")
@@ -259,6 +271,9 @@ def _holiday(note: Note, at: int) -> Iterator[Span]:
     if follows in ("day", "eve", "weekend", "dinner"):
         end = note.ends[at + 1]
     yield Span(note.starts[at], end, "HOLIDAY")
+
+
+_PARTS: Final[dict[str, Callable[[Note, int], Iterator[Span]]]] = {"season": _season, "holiday": _holiday}
 
 
 def _ordinal(note: Note, clock: Clock) -> Iterator[Span]:

@@ -4,8 +4,6 @@ The file says what was done to it (PS3.15, Annex E): the Basic Profile, dates mo
 kept, and, where the pixels were searched for writing, Clean Pixel Data.
 """
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import polars as pl
 
 from residency import __version__
 from residency.contract.identifiers import pseudonym_of
+from residency.contract.quiet import quiet
 from residency.deid.handling import ImagesRules
 from residency.deid.headers import Hiding, hidden, listed
 from residency.deid.images import refused
@@ -28,6 +27,7 @@ from residency.deid.policy import Policy
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_SHOWN: Final = {1: ("MONOCHROME",), 3: ("RGB", "YBR")}  # a palette's tables are not looked through
 LARGEST: Final = 256 << 20  # bytes of a file, or of its pixels
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _EXPLICIT: Final = "1.2.840.10008.1.2.1"
@@ -110,26 +110,12 @@ def _read(body: bytes) -> Iterator["Dataset"]:
     if _DEFLATED.encode() in body[128:4096]:  # may be far larger than it looks
         raise Refused("deflated")
     try:
-        with warnings.catch_warnings(), _quiet(logging.getLogger("pydicom")):
-            warnings.simplefilter("ignore")
+        with quiet("pydicom"):
             yield pydicom.dcmread(BytesIO(body), force=True)
     except Refused:
         raise
     except Exception:  # noqa: BLE001 - pydicom raises what the file's damage happens to lead to
         raise Refused("cannot be read") from None
-
-
-@contextmanager
-def _quiet(log: logging.Logger) -> Iterator[None]:
-    """Let neither a log nor those below it say anything: what they say may repeat a value."""
-    was, nothing = log.propagate, logging.NullHandler()
-    log.propagate = False
-    log.addHandler(nothing)
-    try:
-        yield
-    finally:
-        log.removeHandler(nothing)
-        log.propagate = was
 
 
 def _refuse(dataset: "Dataset", modality: str, rules: ImagesRules) -> None:
@@ -141,12 +127,11 @@ def _refuse(dataset: "Dataset", modality: str, rules: ImagesRules) -> None:
         raise Refused(reason or "modality not allowed")
     if "PixelData" not in dataset:
         raise Refused("no pixels")
-    if dataset.get("SamplesPerPixel", 1) != 1 or "MONOCHROME" not in str(
-        dataset.get("PhotometricInterpretation")
-    ):
-        raise Refused("colour or palette")
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    if not str(dataset.get("PhotometricInterpretation")).startswith(_SHOWN.get(samples, ("?",))):
+        raise Refused("colours of a kind that is not written")
     size = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1) * 2
-    if not 0 < size <= LARGEST:
+    if not 0 < size * samples <= LARGEST:
         raise Refused("larger than 256 MiB")
 
 
@@ -158,12 +143,16 @@ def _patient(dataset: "Dataset") -> str:
 
 
 def _pixels(dataset: "Dataset", rules: ImagesRules) -> tuple[np.ndarray, int]:
-    """Give the pixels by frame, row and column, with writing covered and nothing above their stored bits."""
+    """Give the pixels by frame, row and column, with writing covered and nothing above their stored bits.
+
+    Colours come by red, green and blue behind that.
+    """
     raw = dataset.pixel_array
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     if raw.dtype not in (np.uint8, np.uint16, np.int16) or not 0 < stored <= allocated:
         raise Refused("pixels of a kind that is not written")
-    voxels = raw.reshape(-1, *raw.shape[-2:])
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    voxels = raw.reshape(-1, int(dataset.Rows), int(dataset.Columns), *([samples] if samples > 1 else []))
     spare = raw.dtype.itemsize * 8 - stored
     voxels = np.right_shift(np.left_shift(voxels, spare), spare) if spare else voxels
     stored_, n_covered = hide_pixels(Stored("", voxels), rules)
@@ -212,7 +201,13 @@ def _state(out: "Dataset", *, searched: bool) -> None:
 
 
 def _put_pixels(out: "Dataset", voxels: np.ndarray) -> None:
-    out.SamplesPerPixel, (n_frames, out.Rows, out.Columns) = 1, voxels.shape
+    out.SamplesPerPixel, (n_frames, out.Rows, out.Columns) = 1, voxels.shape[:3]
+    if voxels.ndim > 3:
+        out.SamplesPerPixel, out.PlanarConfiguration, out.PhotometricInterpretation = (
+            voxels.shape[3],
+            0,
+            "RGB",
+        )
     if n_frames > 1:
         out.NumberOfFrames = n_frames
     elif "NumberOfFrames" in out:

@@ -36,7 +36,7 @@ _STREETS: Final = _STREET | {
 _NUMBER: Final = re.compile(r"\d(?:[\w\-./() ]{0,28}\d)?[A-Za-z]?")
 _PREFIX: Final = re.compile(r"[A-Za-z]{1,8}[-#]?$")
 _DOTTED: Final = re.compile(r"[A-Z]\.\s?(?:[A-Z]\.\s?){1,3}")
-_INITIALS: Final = re.compile(r"(?:[Pp]atient|[Pp]t\.?|[Ii]nitials:?)\s([A-Z]{2,4})\b")
+_INITIALS: Final = re.compile(r"[PpIi](?:atient|t\.?|nitials:?)\s([A-Z]{2,4})\b")
 _BESIDE: Final = (" ", "'", "\u2019", "-")
 
 
@@ -74,14 +74,17 @@ class Known:
         return {first: tuple(sorted(found, key=len, reverse=True)) for first, found in index.items()}
 
     @cached_property
-    def halves(self) -> dict[str, tuple[str, ...]]:
+    def halves(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         """Long names by their first and by their last letters: one wrong letter leaves one of these."""
-        index: dict[str, set[str]] = {}
+        heads, tails = dict[str, set[str]](), dict[str, set[str]]()
         for word in self.name_words:
             if len(word) >= _LONG:
-                index.setdefault("<" + word[:3], set()).add(word)
-                index.setdefault(">" + word[-3:], set()).add(word)
-        return {part: tuple(sorted(words)) for part, words in index.items()}
+                heads.setdefault(word[:3], set()).add(word)
+                tails.setdefault(word[-3:], set()).add(word)
+        first, last = (
+            {part: tuple(sorted(words)) for part, words in index.items()} for index in (heads, tails)
+        )
+        return first, last
 
     @cached_property
     def initials(self) -> frozenset[str]:
@@ -164,13 +167,15 @@ def find_known(note: Note, known: Known) -> list[Span]:
     """Find every mention of what is known of a patient."""
     found = [*_names(note, known), *_places(note, known), *_numbers(note, known)]
     for text in known.texts:
-        for hit in re.finditer(re.escape(text), note.folded):
-            found.append(Span(hit.start(), hit.end(), "EMAIL", "known"))
+        at = note.folded.find(text)
+        while at >= 0:
+            found.append(Span(at, at + len(text), "EMAIL", "known"))
+            at = note.folded.find(text, at + len(text))
     return found
 
 
 def _names(note: Note, known: Known) -> Iterator[Span]:
-    mine, halves = known.name_words, known.halves
+    mine, (heads, tails) = known.name_words, known.halves
     if not mine:
         return
     words = note.words
@@ -179,10 +184,10 @@ def _names(note: Note, known: Known) -> Iterator[Span]:
     near = {
         at
         for at, word in enumerate(words)
-        if at not in hits
+        if (word[:3] in heads or word[-3:] in tails)
+        and at not in hits
         and len(word) >= _LONG - 1
-        and ("<" + word[:3] in halves or ">" + word[-3:] in halves)
-        and _nearly(word, halves)
+        and any(one_apart(word, name) for name in (*heads.get(word[:3], ()), *tails.get(word[-3:], ())))
     }
     likely |= {
         at for at in near if words[at] not in lexicon().words or (note.capital(at) and at - 1 in likely)
@@ -259,11 +264,6 @@ def _thing_follows(note: Note, at: int) -> bool:
     )
 
 
-def _nearly(word: str, halves: dict[str, tuple[str, ...]]) -> bool:
-    candidates = (*halves.get("<" + word[:3], ()), *halves.get(">" + word[-3:], ()))
-    return any(one_apart(word, name) for name in candidates)
-
-
 def one_apart(one: str, other: str) -> bool:
     """Tell whether two words differ by one letter: another, one more, one less, or two swapped.
 
@@ -320,15 +320,17 @@ def _places(note: Note, known: Known) -> Iterator[Span]:
 
 
 def _numbers(note: Note, known: Known) -> Iterator[Span]:
-    if not known.numbers:
+    plain = "".join(note.words)
+    mine = frozenset(one for one in known.numbers if one in plain)
+    if not mine:
         return
-    sizes = sorted({len(one) for one in known.numbers}, reverse=True)
+    sizes = sorted({len(one) for one in mine}, reverse=True)
     for hit in _NUMBER.finditer(note.text):
         if len(hit.group()) < sizes[-1] - 8:
             continue
         before = _PREFIX.search(note.text, max(0, hit.start() - 9), hit.start())
         start = before.start() if before else hit.start()
-        yield from _numbers_within(note.text[start : hit.end()], start, known.numbers, sizes)
+        yield from _numbers_within(note.text[start : hit.end()], start, mine, sizes)
 
 
 def _numbers_within(text: str, base: int, numbers: frozenset[str], sizes: list[int]) -> Iterator[Span]:

@@ -38,8 +38,9 @@ class Names:
         """Find every name."""
         triggers = _triggers()
         for at, word in enumerate(self.note.words):
-            for what in triggers.get(word, ()):
-                getattr(self, what)(at)
+            if word in triggers:
+                for what in triggers[word]:
+                    getattr(self, what)(at)
         names = self._joined()
         names += self._again(names)
         places = [(self.note.starts[first], self.note.ends[last]) for first, last in names]

@@ -1,19 +1,22 @@
 """In: a note. Out: numbers, addresses of the net, ages above the bound: what a pattern alone can find."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from residency.deid.lexicon import lexicon
 from residency.deid.places import STATES
-from residency.deid.spans import Note, Span
+from residency.deid.spans import Kind, Note, Span
 
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}\s?@\s?[\w-]+(?:\.[\w-]+)+")
 _URL: Final = re.compile(r"(?:https?://|ftp://|www\.)[^\s<>\"')\]]+[^\s<>\"')\].,;:]")
 _SITE: Final = re.compile(r"\b(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|health|info|io)\b(?:/[^\s,;)]*)?", re.I)
 _GROUPS: Final = re.compile(r"[\dxX*]{2}[-. ]\d{4}")
 _ENDING: Final = re.compile(r"\.(?:com|org|net|edu|gov|health|info|io)\b")
-_COLONS: Final = re.compile(r":[0-9a-f]{0,4}[:-][0-9a-f]|-[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-")
+_COLONS: Final = re.compile(r":[0-9a-f]{0,4}:[0-9a-f]{0,4}:")  # no more than a time has is no address
+_PAIRS: Final = re.compile(r"[:-][0-9a-f]{2}[:-][0-9a-f]{2}[:-]")
+_DOTS: Final = re.compile(r"\.\d{1,3}\.\d")
+_ZERO: Final = re.compile(r"0\d{1,5}\)?[ /-]\d{3}")
 _HANDLE: Final = re.compile(r"(?<![\w.@])@[A-Za-z]\w{2,}")
 _IP: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)")
 _IP6: Final = re.compile(
@@ -35,6 +38,7 @@ _DOSE: Final = re.compile(
 _ZIP: Final = re.compile(r"\b([A-Z]{2})\.?,?\s+(\d{5}(?:-\d{4})?)(?![\d-])")
 _ZIP_WORD: Final = re.compile(r"\bzip(?: ?code)?\s?[:#]?\s*(\d{5}(?:-\d{4})?)(?!\d)")
 _LONG: Final = re.compile(r"\d{7,}(?!\.\d)|\d{2,4}(?:-\d{2,6}){1,4}|[A-Z]{1,6}-?\d{4,}(?:-\d+)*\b")
+_LETTERS: Final = re.compile(r"[A-Z]{1,6}-?$")
 _MIXED: Final = re.compile(r"[A-Za-z\d]{2,}(?:-[A-Za-z\d]{2,})*(?![\w%/])")
 _TAIL: Final = re.compile(r"[A-Za-z\d-]{1,24}$")
 _LABELLED: Final = re.compile(
@@ -98,14 +102,7 @@ def find_patterns(note: Note, max_age: int) -> list[Span]:
         note: the text, cut into words.
         max_age: the highest age that may show.
     """
-    found = [
-        *_net(note),
-        *_phones(note),
-        *_local_phones(note),
-        *_zips(note),
-        *_labelled(note),
-        *_unlabelled(note),
-    ]
+    found = [*_net(note), *_phones(note), *_zips(note), *_labelled(note), *_unlabelled(note)]
     return [*found, *_ages(note, max_age)]
 
 
@@ -113,26 +110,30 @@ def _net(note: Note) -> list[Span]:
     """Find e-mail addresses, web addresses, addresses of machines."""
     text = note.text
     found: list[Span] = []
-    if "@" in text:
-        found += [*_each(_EMAIL, text, "EMAIL"), *_each(_HANDLE, text, "URL")]
+    signs = [one.start() for one in re.finditer("@", text)]
+    found += _each(_EMAIL, text, "EMAIL", [(at - 65, at + 256) for at in signs])
+    found += [Span(*hit.span(), "URL") for at in signs if (hit := _HANDLE.match(text, at))]
     if "://" in text or "www." in note.folded:
         found += _each(_URL, text, "URL")
     if _ENDING.search(note.folded):
         found += _each(_SITE, text, "URL")
+    if _PAIRS.search(note.folded):
+        found += _each(_MAC, text, "ID")
     if _COLONS.search(note.folded):
-        found += [*_each(_MAC, text, "ID"), *_each(_IP6, text, "IP")]
-    if text.count(".") > 3:
+        found += _each(_IP6, text, "IP")
+    if _DOTS.search(text):
         found += _each(_IP, text, "IP")
     return found
 
 
 def _phones(note: Note) -> list[Span]:
-    """Find telephones, and social security numbers, which look like them."""
+    """Find telephones, and social security numbers, which look like them; each looked for where it can be."""
     text = note.text
-    found: list[Span] = []
-    if _GROUPS.search(text):
-        found += [*_each(_SSN, text, "ID"), *_each(_PHONE, text, "PHONE")]
-    if " 0" in text or "(0" in text:
+    near = [(hit.start() - 24, hit.end() + 32) for hit in _GROUPS.finditer(text)]
+    found = [*_each(_SSN, text, "ID", near), *_each(_PHONE, text, "PHONE", near)]
+    if near:
+        found += _local_phones(note)
+    if _ZERO.search(text):
         found += [one for one in _each(_TRUNK, text, "PHONE") if _digits(text, one) >= 8]
     if "+" in text:
         found += [one for one in _each(_ABROAD, text, "PHONE") if _digits(text, one) >= 8]
@@ -140,15 +141,23 @@ def _phones(note: Note) -> list[Span]:
 
 
 def _zips(note: Note) -> list[Span]:
-    found = [Span(*hit.span(2), "ZIP") for hit in _ZIP.finditer(note.text) if hit.group(1) in STATES]
+    found: list[Span] = []
+    if any(len(note.words[at]) == 5 for at in note.numbers):
+        found += [Span(*hit.span(2), "ZIP") for hit in _ZIP.finditer(note.text) if hit.group(1) in STATES]
     if "zip" in note.folded:
         found += [Span(*hit.span(1), "ZIP") for hit in _ZIP_WORD.finditer(note.folded)]
     return found
 
 
-def _each(pattern: re.Pattern[str], text: str, kind: str) -> Iterator[Span]:
-    for hit in pattern.finditer(text):
-        yield Span(hit.start(), hit.end(), kind)  # type: ignore[arg-type]
+def _each(
+    pattern: re.Pattern[str], text: str, kind: Kind, windows: Iterable[tuple[int, int]] | None = None
+) -> Iterator[Span]:
+    """Find a pattern, in the whole of a text or within some windows of it, which rise."""
+    place = 0
+    for start, end in ((0, len(text)),) if windows is None else windows:
+        for hit in pattern.finditer(text, max(start, place), end):
+            place = hit.end()
+            yield Span(hit.start(), place, kind)
 
 
 def _digits(text: str, span: Span) -> int:
@@ -194,13 +203,22 @@ def _labelled(note: Note) -> Iterator[Span]:
 
 def _unlabelled(note: Note) -> Iterator[Span]:
     """Find long numbers, and words of letters and digits, that no measurement has."""
-    text = note.text
-    for hit in _LONG.finditer(text):
-        if _apart(text, hit) and not _is_code(note, hit.start()) and _looks_like_id(hit.group()):
-            yield Span(hit.start(), hit.end(), "ID")
+    text, place = note.text, 0
     for at in note.numbers:
-        if len(note.words[at]) > 2:
-            yield from _mixed(note, note.starts[at], note.ends[at])
+        start, end = note.starts[at], note.ends[at]
+        if start >= place and (end - start > 3 or text[end : end + 1] == "-"):
+            hit = _long(text, start)
+            place = hit.end() if hit else place
+            if hit and _apart(text, hit) and not _is_code(note, hit.start()) and _looks_like_id(hit.group()):
+                yield Span(hit.start(), hit.end(), "ID")
+        if end - start > 2:
+            yield from _mixed(note, start, end)
+
+
+def _long(text: str, start: int) -> re.Match[str] | None:
+    """Read a long number where digits begin, with the letters before it: MRN-00123."""
+    before = _LETTERS.search(text, max(0, start - 7), start)
+    return (before and _LONG.match(text, before.start())) or _LONG.match(text, start)
 
 
 def _mixed(note: Note, start: int, end: int) -> Iterator[Span]:

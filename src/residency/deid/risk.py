@@ -7,15 +7,19 @@ from typing import Any, Final
 
 import msgspec
 import polars as pl
-import pyarrow.parquet as pq
 
 from residency.contract.codes import BIRTH
-from residency.deid.attacks import date_pattern, gaps, linkage
+from residency.deid.attacks import clues, date_pattern, gaps, linkage, shift_left
+from residency.deid.handling import RiskRules
 
 RISK_FILE: Final = "metadata/risk.json"
 RISK_PAGE: Final = "metadata/risk.html"
 SMALL: Final = 11  # the smallest cell that expert determinations commonly accept
 _CELL: Final = ("sex", "birth_year", "zip3")
+_SHOWN: Final = (
+    *("patients", "smallest_cell", "highest_risk", "average_risk", "share_alone"),
+    *(f"share_in_cells_under_{SMALL}", "l_diversity", "t_closeness"),
+)
 
 
 def quasi_identifiers(events: pl.DataFrame) -> pl.DataFrame:
@@ -108,25 +112,63 @@ def hide_places(patients: pl.DataFrame, hidden: frozenset[int]) -> pl.DataFrame:
     return patients.with_columns(zip3=pl.when(whose).then(pl.lit("000")).otherwise("zip3"))
 
 
-def attacked(patients: pl.DataFrame, found_gaps: pl.DataFrame) -> dict[str, Any]:
-    """Carry out the attacks that tables invite."""
-    return {"linkage": linkage(patients), "date_pattern": date_pattern(found_gaps)}
+def suppression(patients: pl.DataFrame, rules: RiskRules) -> dict[str, Any]:
+    """Say what suppression does, or would do where the policy only measures: the risk before and after.
+
+    Args:
+        patients: one row a patient, as `quasi_identifiers` gives, before anything was suppressed.
+        rules: of the policy.
+    """
+    hidden, lost = small_cells(patients, rules.smallest_cell)
+    left = patients.filter(~pl.col("subject_id").is_in(pl.Series(sorted(lost), dtype=pl.Int64).implode()))
+    sides = {"before": measured(patients), "after": measured(hide_places(left, hidden))}
+    return {
+        "done": rules.suppress,
+        "smallest_cell_allowed": rules.smallest_cell,
+        "highest_risk_allowed": round(1 / rules.smallest_cell, 4),
+        "patients_whose_zip3_is_hidden": len(hidden),
+        "patients_left_out": len(lost),
+        **{side: {name: found[name] for name in _SHOWN} for side, found in sides.items()},
+    }
 
 
-def remeasured(events: Iterable[Path], before: dict[str, Any]) -> dict[str, Any]:
-    """Measure and attack a finished result again, after somebody left it; the leak scan stays as it was.
+def attacked(
+    patients: pl.DataFrame, found_gaps: pl.DataFrame, found_clues: pl.DataFrame, bounds: tuple[int, int]
+) -> dict[str, Any]:
+    """Carry out the attacks that tables invite; `bounds` are the policy's weeks of shift and days of blur."""
+    return {
+        "linkage": linkage(patients),
+        "date_pattern": date_pattern(found_gaps),
+        "shift": shift_left(found_clues, *bounds),
+    }
+
+
+def remeasured(
+    events: Iterable[Path], before: dict[str, Any], rules: RiskRules, bounds: tuple[int, int]
+) -> dict[str, Any]:
+    """Measure and attack a finished result again, after somebody left it.
+
+    What needs the identified records stays as it was: the leak scan, and the attack with an outside list.
 
     Args:
         events: its events shards.
         before: what was found before.
+        rules: of the policy.
+        bounds: its weeks of shift and days of blur.
     """
-    columns = ["subject_id", "time", "code", "text_value"]
+    columns = ["subject_id", "time", "code", "text_value", "era"]
     tables = [pl.read_parquet(path, columns=columns) for path in events]
     if not tables:
         return {**before, **measured(pl.DataFrame(schema=dict.fromkeys((*_CELL, "sensitive"), pl.String())))}
     patients = pl.concat([quasi_identifiers(table) for table in tables])
-    seen = pl.concat([gaps(table) for table in tables])
-    return {**before, **measured(patients), "attacks": attacked(patients, seen)}
+    seen, told = (pl.concat([find(table) for table in tables]) for find in (gaps, clues))
+    attacks = {**before.get("attacks", {}), **attacked(patients, seen, told, bounds)}
+    found = measured(patients)
+    if rules.suppress:  # what it was before cannot be told from a result
+        sides = {**before.get("suppression", {}), "after": {name: found[name] for name in _SHOWN}}
+    else:
+        sides = suppression(patients, rules)
+    return {**before, **found, "suppression": sides, "attacks": attacks}
 
 
 def write_risk(body: dict[str, Any], folder: Path) -> tuple[str, str]:
@@ -135,24 +177,6 @@ def write_risk(body: dict[str, Any], folder: Path) -> tuple[str, str]:
     (folder / RISK_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(body), indent=1))
     (folder / RISK_PAGE).write_text(page(body), "utf-8")
     return RISK_FILE, RISK_PAGE
-
-
-def footers_left(paths: Iterable[Path], known: frozenset[str]) -> int:
-    """Count the files whose Parquet statistics hold a known identifier."""
-    n = 0
-    for path in paths:
-        data = pq.read_metadata(path)
-        texts = (str(one).lower() for one in _statistics(data))
-        n += any(text in known for text in texts)
-    return n
-
-
-def _statistics(data: pq.FileMetaData) -> Iterable[object]:
-    for group in range(data.num_row_groups):
-        for column in range(data.num_columns):
-            found = data.row_group(group).column(column).statistics
-            if found is not None and found.has_min_max:
-                yield from (found.min, found.max)
 
 
 def page(body: dict[str, Any]) -> str:
@@ -166,7 +190,26 @@ def page(body: dict[str, Any]) -> str:
         "<style>body{font:16px/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}"
         "th{text-align:left;font-weight:normal;padding-right:2rem}</style>"
         "<h1>What an outsider could still learn</h1><p>Counted on the result. It informs an expert's "
-        f"determination and does not replace one.</p><table>{rows}</table></html>"
+        f"determination and does not replace one.</p>{_sides(body)}<table>{rows}</table></html>"
+    )
+
+
+def _sides(body: dict[str, Any]) -> str:
+    """Give the risk before and after suppression, side by side."""
+    if not (found := body.get("suppression")):
+        return ""
+    before, after = found["before"], found["after"]
+    cells = "".join(
+        f"<tr><th>{name.replace('_', ' ')}</th><td>{before[name]}</td><td>{after[name]}</td></tr>"
+        for name in _SHOWN
+    )
+    said = (
+        "Suppression was done" if found["done"] else "Suppression was not asked for; this is what it would do"
+    )
+    return (
+        f"<p>{said}: the ZIP3 of {found['patients_whose_zip3_is_hidden']} patients hidden, "
+        f"{found['patients_left_out']} left out, so that no cell is smaller than "
+        f"{found['smallest_cell_allowed']}.</p><table><tr><th></th><td>before</td><td>after</td></tr>{cells}</table>"
     )
 
 

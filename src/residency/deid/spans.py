@@ -1,10 +1,9 @@
 """In: a text. Out: its words with their places, and spans: what in it names somebody."""
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from residency.deid.lexicon import fold
 
@@ -26,10 +25,10 @@ Kind = Literal[
 How = Literal["known", "rule", "classifier"]
 
 _WORD: Final = re.compile(r"[^\W\d_]+|\d+")
+_PLAIN: Final = re.compile(r"[a-z]+|[0-9]+")  # the same of folded ASCII, faster
 
 
-@dataclass(frozen=True, slots=True)
-class DatePart:
+class DatePart(NamedTuple):
     """A part of a date: where in its span, and what: y, yy, m, mon (a name), d, ord (the ending), season."""
 
     start: int
@@ -37,8 +36,7 @@ class DatePart:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of text that names somebody, or says something of them that few share.
 
     Attributes:
@@ -63,12 +61,15 @@ class Note:
     def __init__(self, text: str) -> None:
         self.text = text
         self.folded = fold(text)
-        self.words: list[str] = _WORD.findall(self.folded)
-        self.starts = [one.start() for one in _WORD.finditer(self.folded)]
-        self.ends = [start + len(word) for start, word in zip(self.starts, self.words, strict=True)]
+        words = _PLAIN if text.isascii() else _WORD
+        places = [one.span() for one in words.finditer(self.folded)]
+        self.words = [self.folded[start:end] for start, end in places]
+        self.starts = [start for start, _ in places]
+        self.ends = [end for _, end in places]
+        self.n_words = len(places)
 
     def __len__(self) -> int:
-        return len(self.words)
+        return self.n_words
 
     @cached_property
     def numbers(self) -> list[int]:
@@ -77,13 +78,13 @@ class Note:
 
     def gap(self, at: int) -> str:
         """Give what stands between a word and the next; a line's end where there is none."""
-        if not 0 <= at < len(self.words) - 1:
+        if not 0 <= at < self.n_words - 1:
             return "\n"
         return self.text[self.ends[at] : self.starts[at + 1]]
 
     def capital(self, at: int) -> bool:
         """Tell whether a word begins with a capital."""
-        return 0 <= at < len(self.words) and self.text[self.starts[at]].isupper()
+        return 0 <= at < self.n_words and self.text[self.starts[at]].isupper()
 
     def spelled(self, at: int) -> str:
         """Give a word as it is spelled."""

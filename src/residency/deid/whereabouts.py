@@ -69,8 +69,9 @@ class Whereabouts:
         """Find every place."""
         triggers = _triggers()
         for at, word in enumerate(self.note.words):
-            for what in triggers.get(word, ()):
-                getattr(self, what)(at)
+            if word in triggers:
+                for what in triggers[word]:
+                    getattr(self, what)(at)
         for hit in _PO_BOX.finditer(self.note.folded) if "box" in self.note.folded else ():
             self.found.append(Span(hit.start(), hit.end(), "ADDRESS"))
         return self.found

@@ -11,21 +11,25 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from residency.contract import schema
+from residency.contract.codes import BIRTH
 from residency.contract.identifiers import pseudonym_of
 from residency.contract.lineage import Step
 from residency.contract.progress import Progress
 from residency.deid import attachments, metadata, risk
+from residency.deid.attacks import outside_list
 from residency.deid.leaks import Everyone, everyone
 from residency.deid.notes import who_of
 from residency.deid.people import refuse_collisions
 from residency.deid.policy import Policy
 from residency.deid.rare import rare_codes
+from residency.deid.scanning import SHORTEST, scan
 from residency.deid.spool import Range, ranges, rows_between
 from residency.deid.tables import arrow
 from residency.deid.work import CODES, Work, schema_of
 
 RISK: Final = "risk"
 GAPS: Final = "gaps"
+CLUES: Final = "clues"
 LEFT: Final = "notes: a known identifier was left"
 TOO_FEW: Final = "too few patients are like theirs"
 _ROWS: Final = "rows"
@@ -131,19 +135,41 @@ def write_metadata(step: Step, work: Work, taken: Suppressed, described: dict[st
 
 
 def _risk(step: Step, work: Work, taken: Suppressed) -> dict[str, Any]:
-    """Measure and attack the result; count what the leak scan found on the way."""
-    patients = pl.concat(work.spool.tables(schema.DATA, RISK)).filter(~_is_of(taken.lost))
-    patients = risk.hide_places(patients, taken.hidden)
-    seen = pl.concat(work.spool.tables(schema.DATA, GAPS)).filter(~_is_of(taken.lost))
+    """Measure and attack the result; look through it for what is known of anybody."""
+    before = pl.concat(work.spool.tables(schema.DATA, RISK))
+    patients = risk.hide_places(before.filter(~_is_of(taken.lost)), taken.hidden)
+    seen, told = (
+        pl.concat(work.spool.tables(schema.DATA, name)).filter(~_is_of(taken.lost)) for name in (GAPS, CLUES)
+    )
+    bounds = (work.policy.shift_weeks, work.policy.era_blur_days)
+    attacks = risk.attacked(patients, seen, told, bounds)
+    reach = -(-work.policy.shift_weeks // 52)
+    attacks |= {"outside_list": outside_list(_people(work), patients, reach)}
     n_left = sum(one["dropped"].get(LEFT, 0) for one in work.spool.counts())
-    found = risk.measured(patients) | {"attacks": risk.attacked(patients, seen)}
-    scan = {
-        "notes_left_out_for_a_known_identifier": n_left,
-        "files_with_a_known_identifier_in_their_statistics": risk.footers_left(
-            sorted(step.out.glob("[!.]*/**/*.parquet")), _known(work.records)
-        ),
+    known = _known(work.records)
+    scanned = scan(step.out, known, _everyone(work.records)).report()
+    return risk.measured(patients) | {
+        "suppression": risk.suppression(before, work.policy.risk),
+        "attacks": attacks,
+        "leak_scan": {
+            "identifiers_looked_for": len(known),
+            **scanned,
+            "notes_left_out_for_a_known_identifier": n_left,
+        },
     }
-    return found | {"leak_scan": scan}
+
+
+def _people(work: Work) -> pl.DataFrame:
+    """Give everybody's true sex, birth year and ZIP3, under their pseudonyms: what an outsider may know."""
+    told = (pl.col("code") == BIRTH) | pl.col("code").str.starts_with("DEMOGRAPHIC/")
+    columns = ["subject_id", "time", "code", "text_value"]
+    files = work.files.get(schema.DATA, [])
+    people = [
+        risk.quasi_identifiers(pl.scan_parquet(path).select(columns).filter(told).collect()) for path in files
+    ]
+    everybody = pl.concat(people)
+    pseudonym = [pseudonym_of(work.key, int(one)) for one in everybody["subject_id"]]
+    return everybody.with_columns(subject_id=pl.Series(pseudonym, dtype=pl.Int64))
 
 
 def _known(records: Path) -> frozenset[str]:
@@ -152,7 +178,7 @@ def _known(records: Path) -> frozenset[str]:
     if not path.exists():
         return frozenset()
     values = pl.read_parquet(path, columns=["value"])["value"]
-    return frozenset(values.filter(values.str.len_chars() > 5).str.to_lowercase())
+    return frozenset(values.filter(values.str.len_chars() >= SHORTEST).str.to_lowercase())
 
 
 def _everyone(records: Path) -> Everyone | None:

@@ -3,8 +3,6 @@
 pydicom warns of odd values and repeats them, so its warnings and its log are silenced while a file is read.
 """
 
-import logging
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import Final
 import pydicom
 from pydicom.dataset import FileDataset
 
+from residency.contract.quiet import quiet
 from residency.records.documents import LARGEST
 
 _MAGIC: Final = slice(128, 132)
@@ -41,19 +40,13 @@ def opened(body: bytes) -> Iterator[FileDataset]:
     if body[_MAGIC] != b"DICM" and body[:2] not in _BARE:
         raise Quarantine("image: not a DICOM file")
     _refuse_bomb(body)
-    log = logging.getLogger("pydicom")
-    was = log.disabled
-    log.disabled = True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet("pydicom"):
             yield pydicom.dcmread(BytesIO(body), force=True)
     except Quarantine:
         raise
     except Exception:  # noqa: BLE001 - pydicom raises what the file's damage happens to lead to
         raise Quarantine("image: cannot be read") from None
-    finally:
-        log.disabled = was
 
 
 def _refuse_bomb(body: bytes) -> None:

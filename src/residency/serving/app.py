@@ -5,6 +5,7 @@ own, `/healthz`.
 """
 
 import hashlib
+import logging
 import secrets
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from residency.serving.doors import AccessLog, LoopbackOnly, body_of, json_of, k
 from residency.serving.faults import add_handlers
 from residency.serving.grants import load_grants
 from residency.serving.looks import add_looks
+from residency.serving.memory import MEND, SWAPPED, no_core_dumps, swap_is_on
 from residency.serving.panel import Panel
 from residency.serving.sentences import sentences_of
 from residency.serving.service import Clock, Service
@@ -87,7 +89,7 @@ def _key_of(release: Release) -> bytes:
 
 
 def serve(app: FastAPI, *, host: str, port: int) -> None:
-    """Run an application until it is stopped.
+    """Run an application until it is stopped; a crash leaves no image of its memory.
 
     Raises:
         GateError: the address reaches further than the release was opened for.
@@ -100,6 +102,9 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     permitted, wanted = app.state.service.release.place, place_of(host)
     if order.index(wanted) > order.index(permitted):
         raise GateError(f"the release was opened for {permitted}, and this address is {wanted}", where="host")
+    no_core_dumps()
+    if swap_is_on():
+        logging.getLogger("residency.serving").warning("%s; %s", SWAPPED, MEND)
     uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", server_header=False)
 
 

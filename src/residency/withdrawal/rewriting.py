@@ -20,6 +20,7 @@ from residency.contract import schema
 from residency.contract.digests import digest_tree
 from residency.contract.durable import flush, flush_folder, remove
 from residency.contract.lineage import Manifest, Shard
+from residency.deid.handling import RiskRules
 from residency.deid.risk import RISK_FILE, remeasured, write_risk
 from residency.timeline.leaving import holds, leave_out
 from residency.timeline.timelines import ENCODINGS
@@ -191,7 +192,11 @@ def _with_risk(made: Made, shards: list[Shard], staging: Path) -> list[Shard]:
     stated = next((one for one in shards if one.path == RISK_FILE), None)
     if stated is None:
         return shards
-    body = remeasured(events, msgspec.json.decode((made.folder / RISK_FILE).read_bytes()))
+    settings = made.manifest.spec
+    rules = RiskRules(**settings["risk"] | {"officers": ()})
+    bounds = (settings["shift_weeks"], settings["era_blur_days"])
+    before = msgspec.json.decode((made.folder / RISK_FILE).read_bytes())
+    body = remeasured(events, before, rules, bounds)
     written = write_risk(body, staging)
     digests = {path: digest_tree(staging / path) for path in written}
     return [
