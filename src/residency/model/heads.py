@@ -162,7 +162,7 @@ class LabelHead(nn.Module):
     def __init__(self, sizes: tuple[int, int], prior: Float32[Tensor, " task"]) -> None:
         super().__init__()
         width, n_features = sizes
-        hidden = 2 * width
+        hidden = 2 * width if len(prior) else 1  # no numbers to learn where there is no task
         self.first = nn.Linear(width + n_features, hidden)
         nn.init.normal_(self.first.weight, std=0.1)
         self.signs = nn.Parameter(torch.randint(0, 2, (N_HEADS, hidden)) * 2.0 - 1.0)
