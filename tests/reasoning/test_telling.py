@@ -1,6 +1,7 @@
 """Questions that are answered from the chart, by the one door that forecasts go through."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -12,11 +13,22 @@ from hypothesis import strategies as st
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
-from residency.contract.questions import Answer, AnyQuestion, Changes, Draft, Forecast, Outcome, Treatment
+from residency.contract.questions import (
+    Answer,
+    AnyQuestion,
+    Changes,
+    Differential,
+    Draft,
+    Forecast,
+    LikeThis,
+    NextTest,
+    Outcome,
+    Treatment,
+)
 from residency.model import Model
-from residency.reasoning import Index, ask
+from residency.reasoning import Alike, Index, alike_of, ask
 from residency.reasoning.answers import instant
-from residency.timeline import take, until
+from residency.timeline import Timelines, take, until
 
 PARENT = Outcome(name="kidney_disease", codes=("ICD10CM/N18",))
 FORECAST = Forecast(outcomes=(PARENT,), horizons_days=(30.0,))
@@ -36,8 +48,16 @@ def every_kind(as_of: int) -> list[AnyQuestion]:
         Changes(since=since),
         Changes(since=since, outcomes=(PARENT,), horizon_days=90.0),
         Treatment(options=("losartan", "warfarin"), outcome=PARENT, horizon_days=365.0),
+        Differential(imminent_days=30.0),
+        NextTest(outcome=PARENT, horizon_days=365.0, act_above=0.4, tests=("creatinine",)),
+        LikeThis(outcomes=(PARENT,)),
         *(Draft(document=document) for document in get_args(Draft.__annotations__["document"])),
     ]
+
+
+@pytest.fixture(scope="module")
+def alike(model: Model, timelines: Path) -> Alike:
+    return alike_of(model, Timelines.open(timelines))
 
 
 def records_of(packed: Packed) -> pl.DataFrame:
@@ -48,20 +68,24 @@ def same(one: Answer, other: Answer) -> bool:
     """Whether two answers say the same, figures to the fifth digit."""
     for a, b in zip(one.risks, other.risks, strict=True):
         assert a.probability == pytest.approx(b.probability, abs=1e-5)
-    bare = [msgspec.structs.replace(answer, risks=()) for answer in (one, other)]
+    for before, after in zip(one.moved, other.moved, strict=True):
+        assert before.change == pytest.approx(after.change, abs=1e-5)
+    bare = [msgspec.structs.replace(answer, risks=(), moved=()) for answer in (one, other)]
     return bare[0] == bare[1]
 
 
 @given(seed=st.integers(0, 1_000))
 @settings(max_examples=6, deadline=None)
 def test_nothing_that_becomes_available_later_changes_any_answer_of_any_kind(
-    model: Model, packed: Packed, seed: int
+    model: Model, packed: Packed, alike: Alike, seed: int
 ) -> None:
     index, records = places(packed, 1, seed), records_of(packed)
     questions = [*every_kind(int(index.as_of[0])), FORECAST]
-    whole = ask(model, packed, questions, index, records=records)
+    whole = ask(model, packed, questions, index, records=records, alike=alike)
     alone = until(take(packed, index.patient), int(index.as_of[0]))
-    cut = ask(model, alone, questions, Index(np.zeros(1, np.int64), index.as_of), records=records)
+    cut = ask(
+        model, alone, questions, Index(np.zeros(1, np.int64), index.as_of), records=records, alike=alike
+    )
     for number in range(len(questions)):
         assert same(whole.answer(0, number), cut.answer(0, number))
 

@@ -19,6 +19,7 @@ from residency.cli import (
     sizing,
     steps,
     trialling,
+    triaging,
     whole,
 )
 from residency.cli.doctor import doctor
@@ -42,6 +43,7 @@ for command in (
     steps.train,
     adapting.adapt,
     asking.ask,
+    triaging.triage,
     examining.tasks,
     examining.validate,
     probing.probe,

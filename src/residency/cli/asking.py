@@ -13,10 +13,18 @@ import typer
 import residency
 from residency.cli.show import Json
 from residency.contract.errors import QuestionError
-from residency.contract.questions import Answer, AnyQuestion, Draft, Forecast, Modality, read_question
+from residency.contract.questions import (
+    Answer,
+    AnyQuestion,
+    Draft,
+    Forecast,
+    LikeThis,
+    Modality,
+    read_question,
+)
 from residency.contract.specs import load_toml
 from residency.model import adaptation
-from residency.reasoning import phrased, speaker_of
+from residency.reasoning import alike_of, phrased, speaker_of
 from residency.timeline.building import SOURCE_FILE
 
 
@@ -38,11 +46,16 @@ def ask(  # noqa: PLR0913 - what the command line has
 
     Example: residency ask work/model work/timelines --subject 123 --as-of 2019-05-01 --question question.toml
     """
-    answer = _ask(model, timelines, subject, as_of, _leaving_out(_read(question), without))
+    answer = _ask(model, timelines, subject, as_of, _leaving_out(read_file(question), without))
     typer.echo(msgspec.json.encode(answer).decode() if as_json else _words(answer))
 
 
-def _read(path: Path) -> AnyQuestion:
+def read_file(path: Path) -> AnyQuestion:
+    """Read a question from TOML or JSON.
+
+    Raises:
+        QuestionError: it cannot be read.
+    """
     if path.suffix == ".toml":
         return read_question(load_toml(path))
     try:
@@ -78,7 +91,10 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
     index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
     attachments = timelines.attachments(place.shard)
     records = pl.read_parquet(timelines.paths[place.shard] / SOURCE_FILE)
-    answer = residency.ask(model, shard, [question], index, attachments=attachments, records=records)[0]
+    alike = alike_of(model, timelines) if isinstance(question, LikeThis) else None
+    answer = residency.ask(
+        model, shard, [question], index, attachments=attachments, records=records, alike=alike
+    )[0]
     url = os.environ.get("LANGUAGE_MODEL_URL", "")
     return phrased(answer, speaker_of(url)) if url and isinstance(question, Draft) else answer
 

@@ -100,15 +100,31 @@ class Changes(Question, frozen=True, kw_only=True, tag="changes"):
 
 
 class Differential(Question, frozen=True, kw_only=True, tag="differential"):
-    """Which conditions are present but undiagnosed, or imminent."""
+    """Which conditions are present but undiagnosed, or imminent.
+
+    Attributes:
+        candidates: what is looked at; the table of conditions where there are none.
+        imminent_days: what gets on record within so many days is imminent.
+        evidence: give the records that moved the model, of the likeliest.
+        present_days: what gets on record within so many days was mostly there; a year where it is left out.
+    """
 
     candidates: tuple[Outcome, ...] = ()
     imminent_days: Days = 90.0
     evidence: bool = True
+    present_days: Days | UnsetType = UNSET
 
 
 class NextTest(Question, frozen=True, kw_only=True, tag="next_test"):
-    """Which test would settle a decision, for its cost."""
+    """Which test would settle a decision, for its cost.
+
+    Attributes:
+        outcome: that the decision is about.
+        horizon_days: within which.
+        act_above: the risk above which one acts.
+        tests: to choose from, by name or code; the table of tests where there are none.
+        costs: of tests, by the same names; the table's where they are left out.
+    """
 
     outcome: Outcome
     horizon_days: Days
@@ -206,7 +222,9 @@ class Statement(_Part, frozen=True, kw_only=True):
         text: the sentence.
         citations: of the records.
         tag: the section of a draft; or new, resolved, worsening, open_loop, moved_risk; or what was checked
-            of a treatment: blocked, caution, looked_at, nothing_found, benefit, no_figure; or not_checked,
+            of a treatment: blocked, caution, looked_at, nothing_found, benefit, no_figure; or of a
+            differential: cant_miss, possible, known, for, against, moved_model; or of a next test: test,
+            no_test; or of simulated futures and of patients like this one: future, alike; or not_checked,
             flagged (required and lacking), contradiction, phrasing.
         rule: name of the rule that says so, where one does.
         basis: the publication that the rule rests on.

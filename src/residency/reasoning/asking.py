@@ -16,18 +16,30 @@ from scipy.stats import t as student
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
-from residency.contract.questions import Answer, AnyQuestion, Forecast, Moved
+from residency.contract.questions import (
+    Answer,
+    AnyQuestion,
+    Differential,
+    Forecast,
+    LikeThis,
+    Moved,
+    NextTest,
+)
 from residency.model import Model, States
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
+from residency.reasoning.alike import Alike, hold_against
 from residency.reasoning.answers import Answers
 from residency.reasoning.chart import Chart, chart_of
+from residency.reasoning.differential import first_records
 from residency.reasoning.evidence import evidence
+from residency.reasoning.figures import Ask, Figures, try_tests
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
 from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, hints_of, plan_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
+from residency.reasoning.trying import risk_of
 from residency.reasoning.views import View, view_of
 from residency.timeline import Attachments
 
@@ -48,6 +60,7 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
     release: str = "",
     allowed: frozenset[Examined] | None = None,
     limits: Limits | None = None,
+    alike: Alike | None = None,
 ) -> Answers:
     """Ask a model about patients at index times.
 
@@ -62,19 +75,17 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
         release: digest of the release that the model is in.
         allowed: what may be answered with numbers; None for research, where everything may.
         limits: when too little is known of a patient.
+        alike: train patients in groups, to hold patients against (`alike_of`).
 
     Raises:
         QuestionError: a question is of a kind, horizon or label that is not answered.
     """
     refuse_unknown(questions)
-    asker = _Asker(model, packed, attachments, records, release, allowed, limits or Limits())
+    asker = _Asker(model, packed, attachments, records, release, allowed, limits or Limits(), alike)
     answers = asker.with_evidence([one for one in questions if isinstance(one, Forecast)], index)
     others = {n: one for n, one in enumerate(questions) if not isinstance(one, Forecast)}
     charts = [asker.chart(index, row) for row in range(len(index))] if others else []
-    told = {
-        n: tuple(asker.tell(one, chart, index.patient[row : row + 1]) for row, chart in enumerate(charts))
-        for n, one in others.items()
-    }
+    told = {n: asker.told(one, charts, index) for n, one in others.items()}
     return replace(answers, told=told)
 
 
@@ -89,6 +100,7 @@ class _Asker:
     release: str
     allowed: frozenset[Examined] | None
     limits: Limits
+    alike: Alike | None = None
 
     def chart(self, index: Index, row: int) -> Chart:
         """Give the chart of one index time."""
@@ -101,14 +113,42 @@ class _Asker:
             attachments=self.attachments,
         )
 
-    def tell(self, question: AnyQuestion, chart: Chart, patient: Int64[np.ndarray, " 1"]) -> Answer:
-        """Answer another question than a forecast, with the forecasts that it needs."""
+    def told(self, question: AnyQuestion, charts: Sequence[Chart], index: Index) -> tuple[Answer, ...]:
+        """Answer another question than a forecast, with the forecasts that it needs: all patients at once."""
         question = resolved(question, self.model.vocabulary)
+        wanted = [needs(question, chart.as_of) for chart in charts]
         found = [
-            self.forecast([need.forecast], Index(patient, np.array([need.as_of])))[0]
-            for need in needs(question, chart.as_of)
+            self.forecast([slot[0].forecast], Index(index.patient, np.array([need.as_of for need in slot])))
+            for slot in zip(*wanted, strict=True)
         ]
-        return tell(question, chart, found, release=self.release)
+        answers = []
+        for row, chart in enumerate(charts):
+            mine = [one[row] for one in found]
+            figures = self.figures(question, mine, index.take(np.array([row])))
+            answers.append(tell(question, chart, mine, figures=figures, release=self.release))
+        return tuple(answers)
+
+    def figures(self, question: AnyQuestion, found: Sequence[Answer], index: Index) -> Figures:
+        """Work out what an answer needs of the model beside forecasts; nothing where there is no risk."""
+        if isinstance(question, LikeThis):
+            return Figures(alike=hold_against(question, self.model, self.packed, index, self.alike))
+        if not (found and found[0].risks):
+            return Figures()
+        if isinstance(question, Differential) and question.evidence and self.records is not None:
+            name = max(found[0].risks, key=lambda risk: risk.probability).outcome
+            asked = first_records(question)
+            likeliest = tuple(one for one in asked.outcomes if one.name == name)
+            asked = msgspec.structs.replace(asked, outcomes=likeliest)
+            return Figures(moved=(name, self._evidence(asked, index)))
+        if isinstance(question, NextTest):
+            patient, as_of = int(index.patient[0]), int(index.as_of[0])
+            ask = self._risk_alone(risk_of(question))
+            return Figures(
+                tried=try_tests(
+                    question, self.packed, patient, as_of, ask=ask, vocabulary=self.model.vocabulary
+                )
+            )
+        return Figures()
 
     def with_evidence(self, questions: Sequence[Forecast], index: Index) -> Answers:
         """Give risks at index times, and what moved the model where that is asked for and there is a risk."""
@@ -128,22 +168,27 @@ class _Asker:
 
     def _evidence(self, question: Forecast, index: Index) -> tuple[Moved, ...]:
         """Say what moved the risk of the first outcome within the longest horizon."""
-        alone = msgspec.structs.replace(
-            question,
-            outcomes=question.outcomes[:1],
-            horizons_days=(max(question.horizons_days),),
-            interval=False,
-        )
         assert self.records is not None  # noqa: S101 - `with_evidence` looked
         return evidence(
             self.packed,
             int(index.patient[0]),
             int(index.as_of[0]),
-            ask=lambda packed, at: (
-                replace(self, packed=packed, allowed=None, limits=_NO_LIMITS).forecast([alone], at).risk[:, 0]
-            ),
+            ask=self._risk_alone(question),
             vocabulary=self.model.vocabulary,
             records=self.records,
+        )
+
+    def _risk_alone(self, question: Forecast) -> Ask:
+        """Give the risk of the first outcome within the longest horizon, of any timelines, without limits."""
+        alone = msgspec.structs.replace(
+            question,
+            outcomes=question.outcomes[:1],
+            horizons_days=(max(question.horizons_days),),
+            interval=False,
+            evidence=False,
+        )
+        return lambda packed, at: (
+            replace(self, packed=packed, allowed=None, limits=_NO_LIMITS).forecast([alone], at).risk[:, 0]
         )
 
     def forecast(self, questions: Sequence[Forecast], index: Index) -> Answers:

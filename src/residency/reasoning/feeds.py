@@ -15,6 +15,7 @@ from residency.contract.packed import DAY
 from residency.contract.specs import spec
 
 _SYSTEM: Final = "system"
+ASKED_ONCE: Final = ("MEDS_BIRTH", "MEDS_DEATH", "DEMOGRAPHIC", "FAMILY", "ALLERGY", "COVERAGE", "CONSENT")
 
 
 @spec
@@ -35,7 +36,9 @@ class StallLimits:
 
 
 def feeds_of(events: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Give when records became available (µs, rising), by code system; what has no time is no feed.
+    """Give when records became available (µs, each once, rising), by code system.
+
+    What has no time is no feed, nor is what is asked once of a patient: it stops when nobody new comes.
 
     Args:
         events: columns `code`, `time` and `available`.
@@ -44,7 +47,8 @@ def feeds_of(events: pl.DataFrame) -> dict[str, np.ndarray]:
         pl.col("code").str.split("/").list.first().alias(_SYSTEM),
         at=pl.max_horizontal(pl.col("time").cast(pl.Int64), pl.col("available").cast(pl.Int64)),
     ).drop_nulls()
-    return {str(name): np.sort(rows["at"].to_numpy()) for (name,), rows in dated.group_by(_SYSTEM)}
+    flowing = dated.filter(~pl.col(_SYSTEM).is_in(ASKED_ONCE)).unique()
+    return {str(name): np.sort(rows["at"].to_numpy()) for (name,), rows in flowing.group_by(_SYSTEM)}
 
 
 def stalled(
@@ -64,10 +68,10 @@ def stalled(
 
 def _stalled(feeds: Iterable[tuple[str, np.ndarray]], now: float, limits: StallLimits) -> Iterable[str]:
     for name, at in feeds:
-        come = at[at <= now]
+        come = at[: np.searchsorted(at, now, "right")]
         if len(come) < limits.min_records:
             continue
-        pauses = np.diff(np.unique(come))
+        pauses = np.diff(come)
         usual = float(np.quantile(pauses, limits.usual_share)) if len(pauses) else 0.0
         if now - come[-1] > max(limits.times_longest * usual, limits.min_days * DAY):
             yield name

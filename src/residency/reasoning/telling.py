@@ -17,10 +17,13 @@ from residency.contract.questions import (
     Answer,
     AnyQuestion,
     Changes,
+    Differential,
     Draft,
     Forecast,
     Freshness,
+    LikeThis,
     Modality,
+    NextTest,
     Risk,
     Statement,
     Treatment,
@@ -29,16 +32,23 @@ from residency.reasoning.answers import instant, microseconds
 from residency.reasoning.changes import changed
 from residency.reasoning.chart import Chart
 from residency.reasoning.contradictions import contradictions
+from residency.reasoning.differential import differed, first_records
 from residency.reasoning.drafts import drafted
+from residency.reasoning.figures import Figures
 from residency.reasoning.loops import open_loops
+from residency.reasoning.next_test import advised
+from residency.reasoning.resembling import resembling
 from residency.reasoning.treatment import baseline, weighed
+from residency.reasoning.trying import risk_of
 
-TOLD: Final = (Changes, Treatment, Draft)
-ANSWERED: Final = "forecast, changes, treatment, draft"
+TOLD: Final = (Changes, Differential, NextTest, Treatment, LikeThis, Draft)
+ANSWERED: Final = "forecast, changes, differential, next_test, treatment, like_this, draft"
+NOTHING: Final = Figures()
 _YEAR: Final = 365.25
 _STALE_DAYS: Final = 730.5
 NOT_CHECKED: Final = "not_checked"
 MOVED_RISK: Final = "moved_risk"
+MOVED_MODEL: Final = "moved_model"
 
 
 class Need(NamedTuple):
@@ -69,6 +79,10 @@ def forecasts_in(question: AnyQuestion) -> tuple[Forecast, ...]:
         return (question,)
     if isinstance(question, Treatment):
         return (baseline(question),)
+    if isinstance(question, Differential):
+        return (first_records(question),)
+    if isinstance(question, NextTest):
+        return (risk_of(question),)
     if isinstance(question, Changes) and question.outcomes is not UNSET and question.outcomes:
         days = _YEAR if question.horizon_days is UNSET else question.horizon_days
         return (Forecast(outcomes=question.outcomes, horizons_days=(days,)),)
@@ -90,13 +104,21 @@ def needs(question: AnyQuestion, as_of: int) -> tuple[Need, ...]:
     return tuple(Need(one, at) for one in found for at in (since, as_of))
 
 
-def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, release: str = "") -> Answer:
+def tell(
+    question: AnyQuestion,
+    chart: Chart,
+    found: Sequence[Answer],
+    *,
+    figures: Figures = NOTHING,
+    release: str = "",
+) -> Answer:
     """Answer a question that is not a forecast.
 
     Args:
         question: of a kind in `TOLD`.
         chart: of the patient, cut at the time of asking.
         found: answers to what it `needs`, in that order.
+        figures: what was worked out with the model beside.
         release: digest of the release.
     """
     empty = _empty(question, chart, release)
@@ -106,20 +128,59 @@ def tell(question: AnyQuestion, chart: Chart, found: Sequence[Answer], *, releas
     empty = msgspec.structs.replace(empty, statements=contradictions(chart))
     if isinstance(question, Changes):
         return _changes(question, chart, found, empty)
-    if isinstance(question, Treatment):
-        risks, said = weighed(question, chart, found[0])
-        return msgspec.structs.replace(
-            empty,
-            risks=risks,
-            statements=(*empty.statements, *said),
-            abstentions=tuple(dict.fromkeys((*empty.abstentions, *found[0].abstentions))),
-            research=found[0].research,
-        )
     if isinstance(question, Draft):
         return msgspec.structs.replace(
             empty, statements=(*empty.statements, *drafted(question, chart), *unread(chart))
         )
+    if isinstance(question, LikeThis):
+        return _alike(question, figures, empty)
+    return _with_risks(empty, found[0], *_worked_out(question, chart, found[0], figures), figures)
+
+
+def _alike(question: LikeThis, figures: Figures, empty: Answer) -> Answer:
+    if figures.alike is None:
+        raise QuestionError(
+            "patients like this one are not told here", where="kind", mend=f"it answers: {ANSWERED}"
+        )
+    said = resembling(question, figures.alike)
+    return msgspec.structs.replace(empty, statements=(*empty.statements, *said), research=True)
+
+
+def _worked_out(
+    question: AnyQuestion, chart: Chart, found: Answer, figures: Figures
+) -> tuple[tuple[Risk, ...], tuple[Statement, ...]]:
+    """Give risks and statements of a kind that rests on one forecast."""
+    if isinstance(question, Treatment):
+        return weighed(question, chart, found)
+    if isinstance(question, NextTest):
+        return advised(question, chart, found, figures.tried)
+    if isinstance(question, Differential):
+        risks, said = differed(question, chart, found)
+        return risks, (*said, *_moved_by(figures), *unread(chart))
     raise QuestionError("not answered by this release", where="kind", mend=f"it answers: {ANSWERED}")
+
+
+def _with_risks(
+    empty: Answer, found: Answer, risks: tuple[Risk, ...], said: tuple[Statement, ...], figures: Figures
+) -> Answer:
+    abstentions = dict.fromkeys((*empty.abstentions, *found.abstentions))
+    return msgspec.structs.replace(
+        empty,
+        risks=risks,
+        statements=(*empty.statements, *said),
+        moved=figures.moved[1],
+        abstentions=tuple(abstentions),
+        modalities=tuple(dict.fromkeys((*empty.modalities, *found.modalities))),
+        research=found.research,
+    )
+
+
+def _moved_by(figures: Figures) -> tuple[Statement, ...]:
+    name, moved = figures.moved
+    if not moved:
+        return ()
+    text = f"What moved the model is given for {name.replace('_', ' ')}; it is not why the patient has it."
+    return (Statement(text=text, citations=tuple(one.citation for one in moved), tag=MOVED_MODEL),)
 
 
 def _empty(question: AnyQuestion, chart: Chart, release: str) -> Answer:

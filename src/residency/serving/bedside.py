@@ -18,7 +18,7 @@ import pyarrow as pa
 from residency.contract.errors import InputError
 from residency.contract.packed import Packed
 from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, Statement
-from residency.reasoning import Answers, Index, ask, chart_of, needs, refuse_unknown, resolved, tell
+from residency.reasoning import Answers, Index, Limits, ask, chart_of, needs, refuse_unknown, resolved, tell
 from residency.reasoning.answers import instant
 from residency.release import Release
 from residency.release.allow_list import Allowed
@@ -42,12 +42,14 @@ class Patient:
         events: in the schema of events.
         left_out: what of the request is not among them, by reason.
         documents: notes, images and genomes.
+        stalled: feeds that are known to deliver no more.
     """
 
     reference: str
     events: pa.Table
     left_out: Mapping[str, int] = field(default_factory=dict)
     documents: Documents = field(default_factory=Documents)
+    stalled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,15 @@ class Bedside:
             questions,
             index,
             attachments=packing.attachments,
+            records=veiled.records,
             release=self.release.digest,
             allowed=allowed_of(items),
+            limits=Limits(stalled=patient.stalled),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
         left_out = {**patient.left_out, **veiled.left_out}
         said = _unused({**left_out, **packing.counts, **packing.dropped, **attachments.dropped})
+        said += _stalled(patient.stalled)
         return tuple(
             self.populations.judged(
                 self._merged(answers, row, patient, veiled.shift, said),
@@ -183,6 +188,7 @@ class Bedside:
             modalities=tuple(kind for kind in _MODALITIES if any(kind in part.modalities for part in parts)),
             risks=tuple(risk for part in parts for risk in part.risks),
             statements=said,
+            moved=tuple(one for part in parts for one in part.moved),
             abstentions=tuple(one for part in parts for one in part.abstentions),
         )
 
@@ -201,6 +207,12 @@ def _unused(counts: Mapping[str, int]) -> tuple[Statement, ...]:
     parts = [f"{reason} ({n})" for reason, n in sorted(counts.items()) if n]
     text = f"Not used as sent: {'; '.join(parts)}."
     return (Statement(text=text, citations=(), tag=NOT_USED),) if parts else ()
+
+
+def _stalled(feeds: Sequence[str]) -> tuple[Statement, ...]:
+    """Name the feeds that deliver no more: what happened since may lack."""
+    text = f"Nothing has come for strangely long from: {', '.join(feeds)}; no figure until it does."
+    return (Statement(text=text, citations=(), tag=NOT_USED),) if feeds else ()
 
 
 def _microseconds(time: datetime) -> int:

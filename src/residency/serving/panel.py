@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from residency.contract.codes import BIRTH, DEATH
 from residency.contract.errors import ForbiddenError, NotFoundError
 from residency.contract.lineage import open_made
 from residency.contract.schema import CODES_FILE, DATA, DATASET_FILE, EVENTS, check
+from residency.reasoning.feeds import feeds_of, stalled
 from residency.serving.attached import Attached, Folder
 
 _SEX: Final = "DEMOGRAPHIC/SEX="
@@ -137,6 +139,26 @@ class Panel:
         )
         rows = [_listed(row) for row in found.iter_rows(named=True)]
         return tuple(sorted(rows, key=lambda one: (one.site, one.reference)))
+
+    def stalled(self, time: datetime) -> tuple[str, ...]:
+        """Name the feeds that had delivered nothing for strangely long by a day; worked out once a day.
+
+        Args:
+            time: by the records' clock, naive.
+        """
+        day = datetime.combine(time.date(), datetime.min.time())
+        if day not in self._stalled:
+            self._stalled[day] = stalled(self._feeds, day)
+        return self._stalled[day]
+
+    @cached_property
+    def _stalled(self) -> dict[datetime, tuple[str, ...]]:
+        return {}
+
+    @cached_property
+    def _feeds(self) -> dict[str, np.ndarray]:
+        """When each feed delivered."""
+        return feeds_of(self._events.select("code", "time", "available").collect())
 
     def events_of(self, subject_id: int) -> pa.Table:
         """Give one patient's events, in the schema of events.

@@ -211,7 +211,8 @@ class Service:
         if source == "subject_id":
             panel, number = self._panel_for(grant), _number(str(context.subject_id))
             documents = panel.documents.documents_of(number)
-            return Patient(str(number), panel.events_of(number), {}, documents)
+            stalled = panel.stalled(max(self._times(context)))
+            return Patient(str(number), panel.events_of(number), {}, documents, stalled)
         zone = self.panel.zone if self.panel is not None else ""
         if source == "fhir":
             found = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)

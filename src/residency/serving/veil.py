@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from residency.contract.schema import IMAGES
 from residency.deid import Policy, Shown, Stored, Tables, hide_pixels, load_policy, transform
+from residency.deid.pseudonyms import references
 from residency.serving.documents import Documents, Pixels
 
 _KINDS: Final = ("notes: ", "images: ", "variants: ")  # reasons that are about documents
@@ -26,12 +27,20 @@ class Veiled:
         documents: without identities, or those of them that the policy lets pass.
         shift: how far every time of the patient moved.
         left_out: what the policy kept back of the documents, by reason.
+        sources: the caller's own reference of each pseudonym of an event's.
     """
 
     events: pa.Table
     documents: Documents
     shift: timedelta
     left_out: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def records(self) -> pl.DataFrame:
+        """What the rows of `events` are to the caller: a column `source`."""
+        found = pl.DataFrame(pl.from_arrow(self.events.select(["source"])))
+        return found.with_columns(pl.col("source").replace(dict(self.sources)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,13 @@ class Veil:
             Documents(notes=now.notes, images=seen, variants=now.variants, pixels=pixels),
             timedelta(microseconds=shift),
             {reason: n for reason, n in hidden.dropped.items() if n and reason.startswith(_KINDS)},
+            self._sources(events, self.policy),
         )
+
+    def _sources(self, events: pa.Table, policy: Policy) -> dict[str, str]:
+        """Give the way back from the events' pseudonyms; it is kept nowhere."""
+        own = pl.Series(events.column("source").to_pylist(), dtype=pl.String).drop_nulls().unique()
+        return dict(zip(references(own, self.key, policy.reference_kinds), own, strict=True))
 
     def _covered(self, images: pa.Table, pixels: Pixels, policy: Policy) -> tuple[pa.Table, Pixels]:
         """Cover what is written in the pixels, as for training; rows name what the pixels are now."""
