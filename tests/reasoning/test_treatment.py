@@ -190,12 +190,6 @@ def test_an_unknown_drug_is_refused_and_the_nearest_named() -> None:
         drug_of("clopidogrl")
 
 
-def test_individual_effects_are_refused() -> None:
-    question = Treatment(options=("warfarin",), outcome=STROKE, horizon_days=30.0, mode="research")
-    with pytest.raises(QuestionError, match="individual effects"):
-        needs(question, 0)
-
-
 def test_the_answer_survives_the_contract() -> None:
     answer = asked("warfarin", AF, genome=("CYP2C9*2/*3",))
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer

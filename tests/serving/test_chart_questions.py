@@ -61,6 +61,42 @@ def test_a_draft_cites_the_callers_own_records(client: TestClient, world: Any) -
     assert any(one.text.startswith("Allerg") for one in answer.statements)
 
 
+def test_evidence_cites_the_callers_own_records(client: TestClient, world: Any) -> None:
+    forecast = {
+        "kind": "forecast",
+        "outcomes": [DIABETES],
+        "horizons_days": [365.25],
+        "occurrence": "incident",
+        "evidence": True,
+    }
+    n_moved = 0
+    for bundle in world.bundles[1:3]:
+        response = asked(client, bundle, forecast)
+        assert response.status_code == 200, response.text
+        answer = msgspec.convert(response.json()["answer"], Answer)
+        sent = {f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in bundle["entry"]}
+        assert {one.citation.source for one in answer.moved} <= sent
+        assert answer.risks
+        n_moved += len(answer.moved)
+    assert n_moved
+
+
+def test_a_differential_and_a_next_test_are_answered_of_the_callers_own_records(
+    client: TestClient, world: Any
+) -> None:
+    bundle = world.bundles[3]
+    sent = {f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in bundle["entry"]}
+    differential = {"kind": "differential", "candidates": [DIABETES], "imminent_days": 365.25}
+    next_test = {"kind": "next_test", "outcome": DIABETES, "horizon_days": 365.25, "act_above": 0.2}
+    for question in (differential, next_test):
+        response = asked(client, bundle, question)
+        assert response.status_code == 200, response.text
+        answer = msgspec.convert(response.json()["answer"], Answer)
+        assert answer.statements or answer.abstentions
+        cited = {one.source for statement in answer.statements for one in statement.citations}
+        assert cited | {one.citation.source for one in answer.moved} <= sent
+
+
 @pytest.mark.parametrize("question", [{"kind": "rollout", "horizon_days": 30}])
 def test_a_kind_that_nothing_answers_is_refused(client: TestClient, world: Any, question: Any) -> None:
     response = asked(client, world.bundles[0], question)

@@ -1,6 +1,7 @@
 """In: a model, timelines, a patient and a question. Out: the answer, for a person or a machine."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, get_args
@@ -24,7 +25,7 @@ from residency.contract.questions import (
 )
 from residency.contract.specs import load_toml
 from residency.model import adaptation
-from residency.reasoning import alike_of, phrased, speaker_of
+from residency.reasoning import alike_of, emulate, load_trial, phrased, speaker_of
 from residency.timeline.building import SOURCE_FILE
 
 
@@ -40,13 +41,18 @@ def ask(  # noqa: PLR0913 - what the command line has
     without: Annotated[
         str, typer.Option(help="Kinds of records to leave out, with commas: notes,images,variants.")
     ] = "",
+    trial: Annotated[
+        list[Path] | None,
+        typer.Option(help="Target trial to emulate on the train patients, in TOML; for mode = research."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a model about one patient.
 
     Example: residency ask work/model work/timelines --subject 123 --as-of 2019-05-01 --question question.toml
     """
-    answer = _ask(model, timelines, subject, as_of, _leaving_out(read_file(question), without))
+    asked = _leaving_out(read_file(question), without)
+    answer = _ask(model, timelines, (subject, as_of), asked, trial or ())
     typer.echo(msgspec.json.encode(answer).decode() if as_json else _words(answer))
 
 
@@ -81,7 +87,14 @@ def _leaving_out(question: AnyQuestion, without: str) -> AnyQuestion:
     return msgspec.structs.replace(question, modalities=kept)
 
 
-def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, question: AnyQuestion) -> Answer:
+def _ask(
+    folder: Path,
+    packed: Path,
+    when: tuple[int, datetime | None],
+    question: AnyQuestion,
+    trials: Sequence[Path],
+) -> Answer:
+    subject, as_of = when
     model = residency.Model.open(folder)
     timelines = adaptation.in_words_of(residency.Timelines.open(packed), model)
     place = timelines.locate(subject)
@@ -92,8 +105,16 @@ def _ask(folder: Path, packed: Path, subject: int, as_of: datetime | None, quest
     attachments = timelines.attachments(place.shard)
     records = pl.read_parquet(timelines.paths[place.shard] / SOURCE_FILE)
     alike = alike_of(model, timelines) if isinstance(question, LikeThis) else None
+    effects = [emulate(timelines, load_trial(one)) for one in trials]
     answer = residency.ask(
-        model, shard, [question], index, attachments=attachments, records=records, alike=alike
+        model,
+        shard,
+        [question],
+        index,
+        attachments=attachments,
+        records=records,
+        alike=alike,
+        effects=effects,
     )[0]
     url = os.environ.get("LANGUAGE_MODEL_URL", "")
     return phrased(answer, speaker_of(url)) if url and isinstance(question, Draft) else answer

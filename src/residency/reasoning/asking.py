@@ -24,19 +24,23 @@ from residency.contract.questions import (
     LikeThis,
     Moved,
     NextTest,
+    Treatment,
 )
 from residency.model import Model, States
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
 from residency.reasoning.alike import Alike, hold_against
 from residency.reasoning.answers import Answers
 from residency.reasoning.chart import Chart, chart_of
+from residency.reasoning.covariates import Instant
 from residency.reasoning.differential import first_records
+from residency.reasoning.effects import Effects
 from residency.reasoning.evidence import evidence
 from residency.reasoning.figures import Ask, Figures, try_tests
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
 from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, hints_of, plan_of
+from residency.reasoning.research import local_effects
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
 from residency.reasoning.trying import risk_of
@@ -61,6 +65,7 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
     allowed: frozenset[Examined] | None = None,
     limits: Limits | None = None,
     alike: Alike | None = None,
+    effects: Sequence[Effects] = (),
 ) -> Answers:
     """Ask a model about patients at index times.
 
@@ -76,17 +81,42 @@ def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an ans
         allowed: what may be answered with numbers; None for research, where everything may.
         limits: when too little is known of a patient.
         alike: train patients in groups, to hold patients against (`alike_of`).
+        effects: emulated trials, for treatment in research mode (`emulate`).
 
     Raises:
         QuestionError: a question is of a kind, horizon or label that is not answered.
     """
     refuse_unknown(questions)
-    asker = _Asker(model, packed, attachments, records, release, allowed, limits or Limits(), alike)
+    asker = _Asker(model, packed, attachments, records, release, allowed, limits or Limits(), alike, effects)
     answers = asker.with_evidence([one for one in questions if isinstance(one, Forecast)], index)
     others = {n: one for n, one in enumerate(questions) if not isinstance(one, Forecast)}
     charts = [asker.chart(index, row) for row in range(len(index))] if others else []
     told = {n: asker.told(one, charts, index) for n, one in others.items()}
     return replace(answers, told=told)
+
+
+def figures_of(  # noqa: PLR0913 - whom it is about, and what may be looked at
+    model: Model,
+    packed: Packed,
+    question: AnyQuestion,
+    found: Sequence[Answer],
+    index: Index,
+    *,
+    attachments: Attachments | None = None,
+    records: pl.DataFrame | None = None,
+) -> Figures:
+    """Work out what one patient's answer needs of the model beside forecasts.
+
+    Args:
+        model: a frozen model.
+        packed: timelines in the model's vocabulary.
+        question: of another kind than a forecast.
+        found: answers to what it `needs`.
+        index: one patient, one time.
+        attachments: what `packed` points at.
+        records: what `Packed.event_ref` means, for citations.
+    """
+    return _Asker(model, packed, attachments, records, "", None, Limits()).figures(question, found, index)
 
 
 @dataclass(frozen=True)
@@ -101,6 +131,7 @@ class _Asker:
     allowed: frozenset[Examined] | None
     limits: Limits
     alike: Alike | None = None
+    effects: Sequence[Effects] = ()
 
     def chart(self, index: Index, row: int) -> Chart:
         """Give the chart of one index time."""
@@ -132,6 +163,10 @@ class _Asker:
         """Work out what an answer needs of the model beside forecasts; nothing where there is no risk."""
         if isinstance(question, LikeThis):
             return Figures(alike=hold_against(question, self.model, self.packed, index, self.alike))
+        patient, as_of = int(index.patient[0]), int(index.as_of[0])
+        if isinstance(question, Treatment) and question.mode == "research" and self.effects:
+            now = Instant(self.packed, patient, as_of, as_of)
+            return Figures(local=local_effects(question, self.effects, now))
         if not (found and found[0].risks):
             return Figures()
         if isinstance(question, Differential) and question.evidence and self.records is not None:
@@ -141,7 +176,6 @@ class _Asker:
             asked = msgspec.structs.replace(asked, outcomes=likeliest)
             return Figures(moved=(name, self._evidence(asked, index)))
         if isinstance(question, NextTest):
-            patient, as_of = int(index.patient[0]), int(index.as_of[0])
             ask = self._risk_alone(risk_of(question))
             return Figures(
                 tried=try_tests(

@@ -10,6 +10,7 @@ from residency.contract.packed import Packed
 from residency.contract.questions import Moved, NextTest
 from residency.reasoning.alike import Company
 from residency.reasoning.index import Index
+from residency.reasoning.research import Local
 from residency.reasoning.supposing import Result, suppose
 from residency.reasoning.trying import Tried, choices, results_of
 from residency.timeline import Vocabulary, take, until
@@ -25,11 +26,13 @@ class Figures:
         moved: evidence, and the name of the outcome that it is about.
         tried: tests, supposed done.
         alike: how patients like this one fared.
+        local: of each option, what the drug did here to patients like this one; None where nothing is known.
     """
 
     moved: tuple[str, tuple[Moved, ...]] = ("", ())
     tried: tuple[Tried, ...] = ()
     alike: Company | None = None
+    local: tuple[Local | None, ...] = ()
 
 
 def try_tests(

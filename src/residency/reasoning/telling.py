@@ -134,14 +134,14 @@ def tell(
         )
     if isinstance(question, LikeThis):
         return _alike(question, figures, empty)
-    return _with_risks(empty, found[0], *_worked_out(question, chart, found[0], figures), figures)
+    told = _with_risks(empty, found[0], *_worked_out(question, chart, found[0], figures), figures)
+    research = isinstance(question, Treatment) and question.mode == "research"
+    return msgspec.structs.replace(told, research=told.research or research)
 
 
 def _alike(question: LikeThis, figures: Figures, empty: Answer) -> Answer:
     if figures.alike is None:
-        raise QuestionError(
-            "patients like this one are not told here", where="kind", mend=f"it answers: {ANSWERED}"
-        )
+        raise QuestionError("patients like this one are told beside the train patients alone", where="kind")
     said = resembling(question, figures.alike)
     return msgspec.structs.replace(empty, statements=(*empty.statements, *said), research=True)
 
@@ -151,7 +151,7 @@ def _worked_out(
 ) -> tuple[tuple[Risk, ...], tuple[Statement, ...]]:
     """Give risks and statements of a kind that rests on one forecast."""
     if isinstance(question, Treatment):
-        return weighed(question, chart, found)
+        return weighed(question, chart, found, figures.local)
     if isinstance(question, NextTest):
         return advised(question, chart, found, figures.tried)
     if isinstance(question, Differential):

@@ -4,7 +4,7 @@ Point of care: the patient's own risk times a relative effect out of trials, nev
 What speaks against a drug comes first, and a drug that something forbids gets no figure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Final, Literal
@@ -26,6 +26,7 @@ from residency.contract.specs import read, spec
 from residency.reasoning.cautions import safety
 from residency.reasoning.chart import Chart
 from residency.reasoning.concepts import concepts, concepts_of, table
+from residency.reasoning.research import Local, researched
 from residency.reasoning.safety import Checked, checked, current
 from residency.timeline import Vocabulary
 
@@ -94,14 +95,8 @@ def baseline(question: Treatment) -> Forecast:
     """Give the forecast that an answer rests on.
 
     Raises:
-        QuestionError: an option is no drug of the tables, or the mode is not answered.
+        QuestionError: an option is no drug of the tables.
     """
-    if question.mode == "research":
-        raise QuestionError(
-            "individual effects from local data are not answered by this release",
-            where="mode",
-            mend='ask with mode = "trial"',
-        )
     _ = [drug_of(option) for option in question.options]
     return Forecast(outcomes=(question.outcome,), horizons_days=(question.horizon_days,))
 
@@ -146,7 +141,7 @@ def _resolved(option: str, vocabulary: Vocabulary) -> str:
 
 
 def weighed(
-    question: Treatment, chart: Chart, found: Answer
+    question: Treatment, chart: Chart, found: Answer, local: Sequence[Local | None] = ()
 ) -> tuple[tuple[Risk, ...], tuple[Statement, ...]]:
     """Give risks without and with each drug, and what is to be said.
 
@@ -154,7 +149,13 @@ def weighed(
         question: what is asked.
         chart: of the patient.
         found: the answer to `baseline`.
+        local: in research mode: what an emulated trial says of each option.
+
+    Raises:
+        QuestionError: the mode is research, and there are no emulated trials.
     """
+    if question.mode == "research":
+        return _researched(question, chart, found, local)
     risks: list[Risk] = list(found.risks)
     said: list[Statement] = []
     for option in question.options:
@@ -173,6 +174,23 @@ def weighed(
             risks.append(with_it)
             said.append(_benefit(chart, found.risks[0], with_it, effect))
     return tuple(risks), tuple(said)
+
+
+def _researched(
+    question: Treatment, chart: Chart, found: Answer, local: Sequence[Local | None]
+) -> tuple[tuple[Risk, ...], tuple[Statement, ...]]:
+    """Say what speaks against each drug, then what it did here."""
+    if not local:
+        raise QuestionError(
+            "individual effects from local data rest on emulated trials, and none was given",
+            where="mode",
+            mend='give target trials, or ask with mode = "trial"',
+        )
+    drugs = [drug_of(option) for option in question.options]
+    seen = [checked(chart, drug) for drug in drugs]
+    said = [one for drug, against in zip(drugs, seen, strict=True) for one in _safety(chart, drug, against)]
+    open_ = [None if against.blocked else one for against, one in zip(seen, local, strict=True)]
+    return found.risks, (*said, *researched(question, drugs, open_))
 
 
 def _safety(chart: Chart, drug: str, seen: Checked) -> Iterator[Statement]:

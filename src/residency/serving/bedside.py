@@ -17,8 +17,28 @@ import pyarrow as pa
 
 from residency.contract.errors import InputError
 from residency.contract.packed import Packed
-from residency.contract.questions import Answer, AnyQuestion, Forecast, Modality, Statement
-from residency.reasoning import Answers, Index, Limits, ask, chart_of, needs, refuse_unknown, resolved, tell
+from residency.contract.questions import (
+    Answer,
+    AnyQuestion,
+    Differential,
+    Forecast,
+    Modality,
+    NextTest,
+    Statement,
+)
+from residency.reasoning import (
+    Answers,
+    Figures,
+    Index,
+    Limits,
+    ask,
+    chart_of,
+    figures_of,
+    needs,
+    refuse_unknown,
+    resolved,
+    tell,
+)
 from residency.reasoning.answers import instant
 from residency.release import Release
 from residency.release.allow_list import Allowed
@@ -162,10 +182,32 @@ class Bedside:
             self.ask(patient, (need.forecast,), (instant(need.as_of),), items)[0]
             for need in needs(question, chart.as_of)
         ]
-        answer = tell(question, chart, found, release=self.release.digest)
+        figures = self._figures(question, patient, time, found)
+        answer = tell(question, chart, found, figures=figures, release=self.release.digest)
         said = _unused({**patient.left_out, **packing.dropped, **attachments.dropped})
         return msgspec.structs.replace(
             answer, subject=patient.reference, statements=(*answer.statements, *said)
+        )
+
+    def _figures(
+        self, question: AnyQuestion, patient: Patient, time: datetime, found: Sequence[Answer]
+    ) -> Figures:
+        """Work out what an answer needs of the model, of the de-identified patient, like all figures."""
+        if not isinstance(question, Differential | NextTest):
+            return Figures()
+        veiled = self.veil.over(patient.events, patient.documents)
+        packing = packing_of(
+            veiled.events, self.release.model.vocabulary, attachments=_attachments(veiled.documents)
+        )
+        as_of = np.array([_microseconds(time + veiled.shift)], dtype=np.int64)
+        return figures_of(
+            self.release.model,
+            packing.packed,
+            question,
+            found,
+            Index(np.zeros(1, dtype=np.int64), as_of),
+            attachments=packing.attachments,
+            records=veiled.records,
         )
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:

@@ -65,6 +65,7 @@ class Populations:
         return msgspec.structs.replace(
             answer,
             risks=kept,
+            moved=answer.moved if kept else (),
             abstentions=(
                 *answer.abstentions,
                 *(doubt.abstention() for doubt in withheld if doubt.outcome in shown),
