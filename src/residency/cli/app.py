@@ -18,8 +18,8 @@ from residency.cli import (
     serving_page,
     sizing,
     steps,
-    trialling,
     triaging,
+    trialling,
     whole,
 )
 from residency.cli.doctor import doctor
