@@ -137,7 +137,11 @@ def train(
     out: Out,
     spec: Spec = None,
     together: Annotated[
-        int, typer.Option(min=0, help="Batches of a step, shared by the processes that torchrun started.")
+        int,
+        typer.Option(min=0, help="Batches of a step, shared by the processes that torchrun or Ray started."),
+    ] = 0,
+    ray: Annotated[
+        int, typer.Option(min=0, help="Processes that Ray starts for it, here or on its cluster.")
     ] = 0,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +151,12 @@ def train(
     """
     settings = specs.load(residency.ModelSpec, spec) if spec else residency.ModelSpec()
     with progress() as show:
-        if together:
+        manifest: Manifest | None
+        if ray:
+            manifest = together_room.train_on_ray(
+                timelines, out, settings, workers=ray, pieces=together or ray, now=now()
+            )
+        elif together:
             manifest = _together(timelines, out, settings, together, show)
         else:
             manifest = residency.train(timelines, out, settings, now=now(), progress=show)
@@ -159,7 +168,7 @@ def _together(
     timelines: Path, out: Path, settings: "residency.ModelSpec", pieces: int, show: Progress
 ) -> Manifest | None:
     """Train as one of several processes; the leading one has the manifest."""
-    with together_room.crew() as crew:
+    with together_room.crew(settings.device) as crew:
         return together_room.train_together(
             timelines, out, settings, crew, pieces=pieces, now=now(), progress=show
         )

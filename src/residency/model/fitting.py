@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +17,12 @@ from torch.nn.utils import clip_grad_norm_
 from residency.contract.errors import TrainingError
 from residency.contract.progress import Progress
 from residency.model import checkpoint
-from residency.model.batches import Batch, Collator, plan
+from residency.model.batches import Batch, Collator, Piece, plan
 from residency.model.checkpoint import Checkpoint, Curve, Point
 from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.heads import of_task
 from residency.model.inputs import Reader, layout
+from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
 from residency.model.objectives import hazard_loss, label_loss, next_loss
@@ -53,6 +56,11 @@ class Setup:
     def modalities(self) -> dict[str, int]:
         """Width of each kind of attachment's vectors."""
         return widths_of(self.collator.encoded)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """Where steps are worked out."""
+        return Machine.of(self.spec)
 
     @property
     def hazard_scale(self) -> Tensor:
@@ -91,14 +99,16 @@ def network_of(given: Setup) -> Network:
 
 def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     """Give each part of the loss; about 1 each where the network knows no more than marginal rates."""
-    states, record = network(batch.inputs), network.record(batch.inputs)
+    with given.machine.products():
+        states = network(batch.inputs).float()
+    record = network.record(batch.inputs)
     parts = {
         "hazard": hazard_loss(
             network.hazard,
             network.waiting(states[batch.index_row], batch.index_hours),
             record.features(batch.index_row, batch.index_hours),
             batch.hazard,
-            given.hazard_scale,
+            given.hazard_scale.to(states.device),
         ),
         "next": next_loss(
             network.following(states[batch.following.row]), batch.following.present, batch.following.rank
@@ -108,7 +118,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)
         chosen = of_task(logits, labels.task)
-        scaled = labels.weight * given.label_scale[labels.task][:, None]
+        scaled = labels.weight * given.label_scale.to(states.device)[labels.task][:, None]
         parts["label"] = label_loss(chosen, labels.value, scaled)
     return parts
 
@@ -149,7 +159,8 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = clip_grad_norm_(self.network.parameters(), CLIP)
-        if not bool(torch.isfinite(norm)) or not bool(torch.isfinite(loss)):
+        lost, size = torch.stack([loss.detach(), norm]).tolist()  # the one time that a GPU is waited for
+        if not math.isfinite(lost) or not math.isfinite(size):
             raise TrainingError(
                 f"the loss is not finite in pass {self.point.pass_number}, batch {self.point.batch}",
                 where=self.given.data.paths[shard].name,
@@ -161,7 +172,7 @@ class Training:
             self.point,
             batch=self.point.batch + 1,
             n_steps=self.point.n_steps + 1,
-            loss_sum=self.point.loss_sum + float(loss.detach()),
+            loss_sum=self.point.loss_sum + lost,
         )
 
     def _remember(self) -> None:
@@ -191,29 +202,32 @@ def rate_at(done: float) -> float:
 def optimiser_of(network: Network) -> torch.optim.AdamW:
     """Make AdamW, with decay on the matrices of linear maps, more where heads read the record directly."""
     named = dict(network.named_parameters())
+    fused = next(iter(named.values())).is_cuda
     near = {name for name in named if ".standing." in name and not name.startswith("encoder.")}
     decayed = {name for name, p in named.items() if p.ndim == 2 and name.endswith("weight")} - near
     groups = [
         {"params": [named[name] for name in named if name in chosen], "weight_decay": decay}
         for chosen, decay in ((decayed, DECAY), (near, DECAY_NEAR), (named.keys() - decayed - near, 0.0))
     ]
-    return torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99), foreach=True)
+    return torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99), foreach=not fused, fused=fused)
 
 
 def begin(given: Setup, found: Checkpoint | None) -> Training:
     """Begin a training, or take it up at a checkpoint."""
     network = network_of(given)
+    given.machine.place(network, network.trunk)
     optimiser = optimiser_of(network)
     average = checkpoint.same(dict(network.named_parameters()))
     training = Training(given, network, average, checkpoint.same(average), optimiser, Point())
     if found is None:
         return training
     network.load_state_dict(checkpoint.under("network", found.tensors))
-    training.average = checkpoint.under("average", found.tensors)
-    training.best = checkpoint.under("best", found.tensors)
+    tensors = {name: tensor.to(given.machine.device) for name, tensor in found.tensors.items()}
+    training.average = checkpoint.under("average", tensors)
+    training.best = checkpoint.under("best", tensors)
     for name, parameter in network.named_parameters():
         optimiser.state[parameter] = {
-            key: found.tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+            key: tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
         }
     training.point = found.point
     return training
@@ -231,13 +245,9 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
     while training.point.pass_number < n_passes:
         number = training.point.pass_number
         pieces = plan(given.data, "train", spec, np.random.default_rng([spec.seed, 1, number]))
-        while training.point.batch < len(pieces):
-            at = training.point.batch
-            piece = pieces[at]
-            rng = np.random.default_rng([spec.seed, 2, number, at])
-            batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=True)
+        for at, batch, draw in given.machine.ahead(_read(given, number, pieces, training.point.batch)):
             done = (number + at / len(pieces)) / n_passes
-            training.step(batch, done=done, shard=piece.shard, draw=int(rng.integers(2**31)))
+            training.step(given.machine.send(batch), done=done, shard=pieces[at].shard, draw=draw)
             progress("train", number * len(pieces) + at + 1, n_passes * len(pieces))
             if time.monotonic() - saved > spec.save_seconds:
                 checkpoint.save(path, Checkpoint(training.tensors(), training.point))
@@ -245,6 +255,16 @@ def fit(given: Setup, work: Path, progress: Progress) -> Training:
         _end_pass(training, len(pieces))
     checkpoint.save(path, Checkpoint(training.tensors(), training.point))
     return training
+
+
+def _read(
+    given: Setup, pass_number: int, pieces: Sequence[Piece], begin: int
+) -> Iterator[tuple[int, Batch, int]]:
+    """Give a pass's batches from one on, each with its place and the seed of what is dropped."""
+    for at in range(begin, len(pieces)):
+        rng = np.random.default_rng([given.spec.seed, 2, pass_number, at])
+        batch = given.collator.collate(given.data.shards[pieces[at].shard], pieces[at], rng, drop=True)
+        yield at, batch, int(rng.integers(2**31))
 
 
 def _end_pass(training: Training, n_batches: int) -> None:
@@ -259,7 +279,7 @@ def _end_pass(training: Training, n_batches: int) -> None:
 
 
 def network_with(given: Setup, weights: dict[str, Tensor]) -> Network:
-    """Give a network with these weights, for asking."""
+    """Give a network with these weights on the processor, for asking."""
     network = network_of(given)
     network.load_state_dict(weights)
     return network.eval()
@@ -268,12 +288,14 @@ def network_with(given: Setup, weights: dict[str, Tensor]) -> Network:
 def tuning_loss(training: Training) -> float | None:
     """Give the loss of the averaged weights on the tuning patients; None where there are none."""
     given, network = training.given, network_with(training.given, training.average)
+    given.machine.place(network, network.trunk)
     pieces = plan(given.data, "tuning", given.spec, None)
     sums, rows = 0.0, 0
     with torch.no_grad():
         for at, piece in enumerate(pieces):
             rng = np.random.default_rng([given.spec.seed, 3, at])
             batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
+            batch = given.machine.send(batch)
             sums += float(total(losses(network, given, batch))) * len(batch.inputs.bag)
             rows += len(batch.inputs.bag)
     return sums / rows if rows else None

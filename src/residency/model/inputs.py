@@ -152,10 +152,6 @@ class Attached:
     first: Int64[Tensor, " row"]
     hours: Float32[Tensor, " row"]
 
-    def to(self, device: str) -> "Attached":
-        """Move every tensor to a device."""
-        return Attached(**{name: tensor.to(device) for name, tensor in vars(self).items()})
-
 
 @dataclass(frozen=True)
 class Inputs:
@@ -187,12 +183,6 @@ class Inputs:
     change: Float32[Tensor, "row panel"]
     count: Float32[Tensor, "row panel"]
     attached: dict[str, Attached] = field(default_factory=dict)
-
-    def to(self, device: str) -> "Inputs":
-        """Move every tensor to a device."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        moved["attached"] = {kind: one.to(device) for kind, one in self.attached.items()}
-        return Inputs(**moved)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

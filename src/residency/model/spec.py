@@ -54,7 +54,10 @@ class ModelSpec:
         min_patients: train patients that a code needs for a hazard of its own.
         seed: of weights, order, drop-out and bootstrap.
         threads: of the processor; part of *same bytes*.
-        device: `cpu`, in float32: without AMX, bfloat16 is four times slower there (LOG).
+        device: `cpu` or `cuda`; same bytes are promised on `cpu` alone.
+        precision: of the trunk's matrix products, `float32` or `bfloat16`; `auto` takes bfloat16 on a GPU:
+            without AMX, a processor is four times slower in it (LOG).
+        compiled: whether the trunk goes through `torch.compile` first, which takes a minute or more.
         save_seconds: time between checkpoints.
         note_encoder: the part that reads notes, by its name; empty to leave notes out.
         image_encoder: the same for images.
@@ -71,6 +74,8 @@ class ModelSpec:
     seed: int = 0
     threads: int = 2
     device: str = "cpu"
+    precision: str = AUTO
+    compiled: bool = False
     save_seconds: float = 30.0
     note_encoder: str = "note"
     image_encoder: str = "image"
@@ -81,8 +86,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.size not in (AUTO, *SIZES):
             raise ValueError(f"size must be {AUTO} or one of {', '.join(SIZES)}")
-        if self.device != "cpu":
-            raise ValueError("device must be cpu: training on a GPU is not built yet")
+        if self.device not in ("cpu", "cuda") or self.precision not in (AUTO, "float32", "bfloat16"):
+            raise ValueError(f"device must be cpu or cuda; precision {AUTO}, float32 or bfloat16")
         if self.context < 2 or self.min_patients < 1 or self.threads < 1 or self.passes < 0:
             raise ValueError(
                 "context must be 2 or more; min_patients and threads 1 or more; passes 0 or more"
@@ -105,6 +110,11 @@ class ModelSpec:
             return self
         fitting = [size for size, floor in _FLOOR_EVENTS.items() if n_events >= floor]
         return dataclasses.replace(self, size=fitting[-1] if fitting else "tiny")
+
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether the trunk's matrix products are worked out in bfloat16."""
+        return self.precision == "bfloat16" or (self.precision == AUTO and self.device == "cuda")
 
     @property
     def shape(self) -> Shape:

@@ -73,9 +73,9 @@ def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
     """Give the mean of what each moment holds of a kind, and which each row knows last."""
     attached = inputs.attached.get(kind)
     if attached is None or not len(attached.vector):
-        return Latest(torch.zeros(1, width), torch.zeros(len(inputs.place), dtype=torch.int64))
+        return Latest(inputs.rank.new_zeros(1, width), torch.zeros_like(inputs.place))
     size = torch.bincount(attached.group + 1).clamp(min=1)
-    total = torch.zeros(len(size), width).index_add(0, attached.group + 1, attached.vector)
+    total = inputs.rank.new_zeros(len(size), width).index_add(0, attached.group + 1, attached.vector)
     return Latest(total / size[:, None], attached.latest + 1)
 
 

@@ -84,7 +84,7 @@ def train(
         _, n_events = _train_size(data)
         sized = spec.sized(n_events)
         data = reading(data, kinds_read(data, sized))
-        with steady(sized.threads):
+        with steady(sized.threads, strict=sized.device == "cpu"):
             found = marginals(data, sized)
             attaching, encoded = _attach(step, data, sized, found, progress)
             given = setup(data, sized, found, encoded)
@@ -127,17 +127,20 @@ def _attach(
 
 
 @contextmanager
-def steady(threads: int) -> Iterator[None]:
-    """Same bytes every time: thread count, deterministic kernels, own draws; and put back what was."""
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+def steady(threads: int, *, strict: bool = True) -> Iterator[None]:
+    """Same bytes every time: thread count, deterministic kernels, own draws; and put back what was.
+
+    Not `strict` on a GPU: some of its kernels have no deterministic form, and bytes are not promised there.
+    """
+    before, were = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(strict)
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict)
+        torch.use_deterministic_algorithms(were)
 
 
 def _train_size(data: Timelines) -> tuple[int, int]:

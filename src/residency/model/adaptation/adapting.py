@@ -34,6 +34,7 @@ from residency.model.network import Network
 from residency.model.opened import CALIBRATION_FILE, Model
 from residency.model.outcomes import Targets, labelled, targets_of
 from residency.model.planning.ladder import UNUSED, measure, uniform
+from residency.model.spec import AUTO
 from residency.model.training import Told, steady, told
 from residency.timeline import Timelines, take
 
@@ -130,7 +131,9 @@ def _may_teach(data: Timelines, shard: int, sites: tuple[str, ...]) -> np.ndarra
 
 
 def _setup(base: Model, data: Timelines, spec: AdaptSpec) -> Setup:
-    settings = dataclasses.replace(base.spec, seed=spec.seed, threads=spec.threads)
+    settings = dataclasses.replace(
+        base.spec, seed=spec.seed, threads=spec.threads, device="cpu", precision=AUTO
+    )
     codes = np.array([base.vocabulary.index_of(name) for name in base.targets[1:]], np.int64)
     targets: Targets = targets_of(base.vocabulary, codes, base.edges_days)
     found = marginals_of(data, settings, targets)

@@ -1,4 +1,4 @@
-"""In: timelines, a spec, and processes that torchrun started. Out: one model, trained by all of them."""
+"""In: timelines, a spec, processes that torchrun or Ray started. Out: one model, trained by all of them."""
 
 import lazy_loader
 

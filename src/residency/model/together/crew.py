@@ -1,4 +1,4 @@
-"""In: what torchrun says of this process. Out: the group of all of them, and what they agree on."""
+"""In: what torchrun or Ray says of this process. Out: the group of all of them, and what they agree on."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
@@ -65,15 +66,30 @@ class Crew:
         dist.barrier()
 
 
+def backend_of(device: str) -> str:
+    """Give what processes talk through: of tensors on GPUs NCCL, of all else gloo."""
+    return "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+
+
 @contextmanager
-def crew() -> Iterator[Crew]:
-    """Join the processes that torchrun started; alone where it started none."""
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        dist.init_process_group("gloo")
-    else:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+def crew(device: str = "cpu") -> Iterator[Crew]:
+    """Join the processes that torchrun or Ray started; alone where neither did."""
+    joined = dist.is_initialized()  # by Ray, which also takes the group apart
+    if not joined:
+        _join(device)
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     try:
         size = dist.get_world_size()
-        yield Crew(dist.get_rank(), size, init_device_mesh("cpu", (size,)))
+        yield Crew(dist.get_rank(), size, init_device_mesh(device, (size,)))
     finally:
-        dist.destroy_process_group()
+        if not joined:
+            dist.destroy_process_group()
+
+
+def _join(device: str) -> None:
+    backend = backend_of(device)
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        dist.init_process_group(backend)
+    else:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ def train_together(  # noqa: PLR0913 - what train has, the crew, and how it shar
         step = crew.all_or_none(lambda: stack.enter_context(begun) if crew.leads else None)
         if crew.sums(float(step is not None and step.done))[0]:
             return begun.manifest
-        stack.enter_context(steady(spec.threads))
+        stack.enter_context(steady(spec.threads, strict=spec.device == "cpu"))
         given = _given(timelines, spec, crew, out / WORK)
         joint = _begin(given, crew, pieces, out / WORK)
         _fit(joint, progress if crew.leads else silent)
@@ -182,7 +182,7 @@ class Joint:
         for number, (batch, draw) in enumerate(batches):
             sync_gradients(self.learner, on=number == len(batches) - 1)
             torch.manual_seed(draw)
-            loss: Tensor = self.learner(batch)
+            loss: Tensor = self.learner(self.given.machine.send(batch))
             (loss * (self.crew.size / self.pieces)).backward()  # type: ignore[no-untyped-call]
             lost.append(float(loss.detach()))
         norm = float(whole(clip_grad_norm_(self.learner.parameters(), CLIP)))
@@ -244,12 +244,14 @@ class Joint:
 
     def _tuning_loss(self, weights: dict[str, Tensor]) -> float | None:
         network, spec = network_with(self.given, weights), self.given.spec
+        self.given.machine.place(network, network.trunk)
         sums = rows = 0.0
         for at, piece in enumerate(plan(self.given.data, "tuning", spec, None)):
             if at % self.crew.size == self.crew.rank:
                 rng = np.random.default_rng([spec.seed, 3, at])
                 shard = self.given.data.shards[piece.shard]
                 batch = self.given.collator.collate(shard, piece, rng, drop=False)
+                batch = self.given.machine.send(batch)
                 with torch.no_grad():
                     sums += float(total(losses(network, self.given, batch))) * len(batch.inputs.bag)
                 rows += len(batch.inputs.bag)
@@ -263,7 +265,7 @@ def _begin(given: Setup, crew: Crew, pieces: int, work: Path) -> Joint:
     optimiser = optimiser_of(learner.network)
     for weight in learner.parameters():
         moments = {key: torch.zeros_like(weight.detach()) for key in _MOMENTS}
-        optimiser.state[weight] = {"step": torch.zeros(()), **moments}
+        optimiser.state[weight] = {"step": torch.zeros((), device=given.machine.device), **moments}
     average = copies(dict(named(learner)))
     joint = Joint(given, crew, pieces, work, learner, average, copies(average), optimiser, Point())
     if (found := saving.latest(work)) is not None:

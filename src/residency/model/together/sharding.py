@@ -28,6 +28,7 @@ class Learner(nn.Module):
 def learner_of(given: Setup, crew: Crew) -> Learner:
     """Make the network with its first weights, and cut it: each layer of the trunk, then the rest."""
     learner = Learner(network_of(given), given)
+    given.machine.place(learner, learner.network.trunk)
     for weight in learner.parameters():
         weight.data = weight.data.contiguous()  # as FSDP wants it
     for layer in learner.network.trunk.layers:
