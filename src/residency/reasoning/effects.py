@@ -65,6 +65,7 @@ class Effects:
     control: Estimate | None
     layout: Layout
     fitted: "Fitted"
+    propensity: Any
 
     @property
     def doubted(self) -> bool:
@@ -73,9 +74,11 @@ class Effects:
 
     def individual(self, instants: list[Instant]) -> Float64[np.ndarray, "3 patient"]:
         """Give patients' risk differences with intervals; NaN where nobody is comparable in either arm."""
-        return self.fitted.individual(
-            self.layout.scaled(rows_of(self.layout, instants)), self.trial.least_overlap
-        )
+        covariates = self.layout.scaled(rows_of(self.layout, instants))
+        found = self.fitted.individual(covariates)
+        chance = self.propensity.predict_proba(covariates)[:, 1]
+        found[:, ~_within(chance, self.trial.least_overlap)] = np.nan
+        return found
 
 
 def emulate(timelines: Timelines, trial: TargetTrial) -> Effects:
@@ -134,6 +137,7 @@ def estimated(
         control,
         layout,
         fitted,
+        _trees(trial.seed).fit(covariates, treated),
     )
 
 
@@ -193,7 +197,6 @@ class Fitted:
     learner: Any
     axis: Float64[np.ndarray, "patient 1"]
     prognosis: Any
-    propensity: Any
 
     def average(self) -> Estimate:
         """Give the average effect of those it was fitted to."""
@@ -203,13 +206,11 @@ class Fitted:
             float(np.ravel(found.mean_point)[0]), float(np.ravel(low)[0]), float(np.ravel(high)[0])
         )
 
-    def individual(self, covariates: _Rows, least_overlap: float) -> Float64[np.ndarray, "3 patient"]:
-        """Give effects of patients; NaN without overlap."""
+    def individual(self, covariates: _Rows) -> Float64[np.ndarray, "3 patient"]:
+        """Give effects of patients, with their intervals."""
         axis = log_odds(self.prognosis.predict_proba(covariates)[:, 1])[:, None]
         low, high = self.learner.effect_interval(axis, alpha=1 - LEVEL)
-        found = np.stack([np.ravel(one) for one in (self.learner.effect(axis), low, high)])
-        found[:, ~_within(self.propensity.predict_proba(covariates)[:, 1], least_overlap)] = np.nan
-        return found
+        return np.stack([np.ravel(one) for one in (self.learner.effect(axis), low, high)])
 
 
 def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followed, seed: int) -> Fitted:
@@ -232,7 +233,7 @@ def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followe
         chance = cross_val_predict(_logistic(seed), x, y, cv=folds, method="predict_proba")[:, 1]
         axis = log_odds(chance)[:, None]
         learner.fit(y.astype(int), t.astype(int), X=axis, W=x, sample_weight=w)
-    return Fitted(learner, axis, _logistic(seed).fit(x, y, sample_weight=w), _trees(seed).fit(x, t))
+    return Fitted(learner, axis, _logistic(seed).fit(x, y, sample_weight=w))
 
 
 def _learner(seed: int) -> Any:
