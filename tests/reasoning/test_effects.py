@@ -104,7 +104,7 @@ def effects(clinic: Timelines) -> Effects:
 
 
 def test_sickness_does_not_pass_for_the_drugs_doing(effects: Effects) -> None:
-    assert effects.naive.value > TRUE_EFFECT + 0.06  # the sicker are treated: it looks idle
+    assert effects.naive.value > TRUE_EFFECT + 0.03  # the sicker are treated: it looks idle
     assert effects.effect.low <= TRUE_EFFECT <= effects.effect.high
     assert abs(effects.effect.value - TRUE_EFFECT) < abs(effects.naive.value - TRUE_EFFECT)
     assert effects.e_value >= 1

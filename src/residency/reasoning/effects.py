@@ -1,9 +1,10 @@
 """In: timelines, and a target trial as text. Out: what a drug did here, doubly robust. Research only.
 
 EconML's `LinearDRLearner`, cross-fitted by patient: propensity and outcome models of a fold never saw it.
-The effect may differ along one axis, the patient's own risk (the *risk modelling* of the PATH statement),
-which is itself cross-fitted. Covariates are plain: nothing of a model that was trained on these outcomes.
-Where hardly anybody comparable was treated, or was not, there is no figure.
+A patient's own effect is the average one times their risk over the mean risk: a relative effect is more alike
+between patients than an absolute one (the *risk modelling* of the PATH statement). Covariates are plain, and
+nothing of a model that was trained on these outcomes. Where hardly anybody comparable was treated, or was not,
+there is no figure.
 """
 
 import warnings
@@ -24,6 +25,7 @@ LEAST_ARM: Final = 50  # patients with overlap of either arm: with fewer there i
 LEAST_EVENTS: Final = 10
 LEVEL: Final = 0.90
 _Z: Final = 1.6449
+_SCALE: Final = (0.2, 3.0)  # of the average effect, by the patient's own risk
 _Rows = Float64[np.ndarray, "patient covariate"]
 
 
@@ -174,7 +176,7 @@ def _trees(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=8, min_samples_leaf=30, l2_regularization=1.0, random_state=seed
+        max_iter=40, max_leaf_nodes=4, min_samples_leaf=30, l2_regularization=1.0, random_state=seed
     )
 
 
@@ -192,25 +194,29 @@ def _chance(
 
 @dataclass(frozen=True)
 class Fitted:
-    """The doubly robust learner, and the models that place a new patient."""
+    """The doubly robust learner, and the model of the patients' own risk.
+
+    Attributes:
+        learner: of EconML, fitted.
+        prognosis: risk of the outcome by covariates, of both arms together.
+        usual: its mean over those it was fitted to.
+    """
 
     learner: Any
-    axis: Float64[np.ndarray, "patient 1"]
     prognosis: Any
+    usual: float
 
     def average(self) -> Estimate:
         """Give the average effect of those it was fitted to."""
-        found = self.learner.ate_inference(self.axis)
+        found = self.learner.ate_inference(X=None)
         low, high = found.conf_int_mean(alpha=1 - LEVEL)
-        return Estimate(
-            float(np.ravel(found.mean_point)[0]), float(np.ravel(low)[0]), float(np.ravel(high)[0])
-        )
+        return Estimate(*(float(np.ravel(one)[0]) for one in (found.mean_point, low, high)))
 
     def individual(self, covariates: _Rows) -> Float64[np.ndarray, "3 patient"]:
-        """Give effects of patients, with their intervals."""
-        axis = log_odds(self.prognosis.predict_proba(covariates)[:, 1])[:, None]
-        low, high = self.learner.effect_interval(axis, alpha=1 - LEVEL)
-        return np.stack([np.ravel(one) for one in (self.learner.effect(axis), low, high)])
+        """Give effects of patients, with intervals: the average, larger for those at higher risk."""
+        own = self.prognosis.predict_proba(covariates)[:, 1] / max(self.usual, 1e-6)
+        average = self.average()
+        return np.stack([one * own.clip(*_SCALE) for one in (average.value, average.low, average.high)])
 
 
 def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followed, seed: int) -> Fitted:
@@ -220,20 +226,16 @@ def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followe
         QuestionError: too few outcomes.
         PluginError: EconML is not installed.
     """
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
     if int(found.outcome.sum()) < LEAST_EVENTS or int((~found.outcome).sum()) < LEAST_EVENTS:
         raise QuestionError("too few outcomes in the trial", mend="there is no figure from here")
     learner = _learner(seed)
     seen = found.weight > 0
     x, t, y, w = covariates[seen], treated[seen], found.outcome[seen], found.weight[seen]
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's, about other libraries
-        chance = cross_val_predict(_logistic(seed), x, y, cv=folds, method="predict_proba")[:, 1]
-        axis = log_odds(chance)[:, None]
-        learner.fit(y.astype(int), t.astype(int), X=axis, W=x, sample_weight=w)
-    return Fitted(learner, axis, _logistic(seed).fit(x, y, sample_weight=w))
+        learner.fit(y.astype(int), t.astype(int), X=None, W=x, sample_weight=w)
+    prognosis = _logistic(seed).fit(x, y, sample_weight=w)
+    return Fitted(learner, prognosis, float(np.average(prognosis.predict_proba(x)[:, 1], weights=w)))
 
 
 def _learner(seed: int) -> Any:
@@ -247,15 +249,8 @@ def _learner(seed: int) -> Any:
         ) from None
     return LinearDRLearner(
         model_propensity=_logistic(seed), model_regression=_logistic(seed), discrete_outcome=True, cv=FOLDS,
-        min_propensity=0.02, random_state=seed,
+        min_propensity=0.05, random_state=seed,
     )  # fmt: skip
-
-
-def log_odds(chance: Float64[np.ndarray, " patient"]) -> Float64[np.ndarray, " patient"]:
-    """Give log-odds, kept off 0 and 1."""
-    inside = np.clip(chance, 1e-3, 1 - 1e-3)
-    odds: np.ndarray = np.log(inside / (1 - inside))
-    return odds
 
 
 def naive(found: Followed, treated: Bool[np.ndarray, " patient"]) -> Estimate:
