@@ -25,7 +25,7 @@ from residency.model.batches import Collator, plan
 from residency.model.fitting import setup
 from residency.model.inputs import Windows, whole
 from residency.model.marginals import marginals
-from residency.model.opened import CALIBRATION_FILE, CURVE_FILE, SETTINGS_FILE, WEIGHTS_FILE
+from residency.model.settings import CALIBRATION_FILE, CURVE_FILE, SETTINGS_FILE, WEIGHTS_FILE
 from residency.timeline import Timelines, take, until
 
 BRIEF = ModelSpec(

@@ -10,7 +10,9 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.contract.packed import ATTACHMENT_KINDS, Packed
+from residency.model.coming import Watch
 from residency.model.encoders.encoding import Encoded
+from residency.model.generative import Coming
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
 from residency.model.objectives import HazardTargets, Sampled, bootstrap, sample
 from residency.model.outcomes import (
@@ -137,6 +139,7 @@ class Batch:
         hazard: what followed them.
         labels: the data set's own.
         following: what the next moments hold.
+        coming: what came after the index rows; None where nobody learns it.
         n_events: observations in the batch.
     """
 
@@ -146,6 +149,7 @@ class Batch:
     hazard: HazardTargets
     labels: Labels
     following: Following
+    coming: Coming | None
     n_events: int
 
 
@@ -160,6 +164,7 @@ class Collator:
         seed: of the bootstrap.
         encoded: vectors of each shard's attachments; empty where the data have none.
         modality_drop: share of windows read as though there were no attachments of a kind, each kind apart.
+        watch: finds what came next; None where nobody learns it.
     """
 
     reader: Reader
@@ -168,6 +173,7 @@ class Collator:
     seed: int
     encoded: tuple[Encoded, ...] = ()
     modality_drop: float = 0.0
+    watch: Watch | None = None
 
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
@@ -190,6 +196,7 @@ class Collator:
             hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
             labels=labels_of(small, row_of, weight),
             following=self._following(small, rows),
+            coming=self.watch.coming(small, followed, rng) if self.watch else None,
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
         )
 

@@ -19,13 +19,14 @@ from residency.contract.progress import Progress
 from residency.model import checkpoint
 from residency.model.batches import Batch, Collator, Piece, plan
 from residency.model.checkpoint import Checkpoint, Curve, Point
+from residency.model.coming import Watch, valued_codes
 from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.heads import of_task
 from residency.model.inputs import Reader, layout
 from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
-from residency.model.objectives import hazard_loss, label_loss, next_loss
+from residency.model.objectives import future_loss, hazard_loss, label_loss, next_loss
 from residency.model.panel import choose
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines
@@ -35,7 +36,7 @@ DECAY: Final = 0.05
 DECAY_NEAR: Final = 0.1  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
-WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25}
+WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02}
 
 
 @dataclass(frozen=True)
@@ -80,19 +81,23 @@ def setup(data: Timelines, spec: ModelSpec, found: Marginals, encoded: tuple[Enc
     reader = Reader(
         vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel))
     )
-    collator = Collator(reader, found.targets, found.rate, spec.seed, encoded, spec.modality_drop)
+    watch = Watch.of(vocabulary, reader.layout, found.targets, found.routine)
+    collator = Collator(reader, found.targets, found.rate, spec.seed, encoded, spec.modality_drop, watch)
     return Setup(data, spec, found, collator)
 
 
 def network_of(given: Setup) -> Network:
     """Make the network with its first weights."""
-    prior = torch.from_numpy(given.marginals.prior)
+    found, tensor = given.marginals, torch.from_numpy
+    prior, routine = tensor(found.prior), found.routine
     sizes = Sizes(
         given.collator.reader.layout.n_rows,
         len(given.collator.reader.layout.panel),
-        torch.from_numpy(given.marginals.bias),
+        tensor(found.bias),
         torch.logit(prior.clamp(1e-4, 1 - 1e-4)),
         given.modalities,
+        len(valued_codes(given.data.vocabulary)),
+        (tensor(routine.log_rate), tensor(routine.lead), tensor(routine.together)),
     )
     return build(given.spec, sizes)
 
@@ -102,10 +107,11 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     with given.machine.products():
         states = network(batch.inputs).float()
     record = network.record(batch.inputs)
+    z = network.waiting(states[batch.index_row], batch.index_hours)
     parts = {
         "hazard": hazard_loss(
             network.hazard,
-            network.waiting(states[batch.index_row], batch.index_hours),
+            z,
             record.features(batch.index_row, batch.index_hours),
             batch.hazard,
             given.hazard_scale.to(states.device),
@@ -114,6 +120,9 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
             network.following(states[batch.following.row]), batch.following.present, batch.following.rank
         ),
     }
+    if batch.coming is not None:
+        panel = record.panel[batch.index_row]
+        parts["future"] = future_loss(network.future, z, panel, batch.coming)
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)

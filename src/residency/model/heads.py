@@ -190,7 +190,7 @@ def of_task(
 
 
 class NextHead(nn.Module):
-    """What the next moment holds: which codes of the panel, and their ranks. The generative head, thin."""
+    """What the next moment holds: which codes of the panel, and their ranks. It teaches the trunk."""
 
     def __init__(self, width: int, n_panel: int) -> None:
         super().__init__()

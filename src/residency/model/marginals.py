@@ -10,6 +10,7 @@ from residency.contract.codes import DEATH
 from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY, Packed
 from residency.model.outcomes import (
+    ABSENT,
     Index,
     Targets,
     draw_index,
@@ -21,6 +22,8 @@ from residency.model.outcomes import (
     never_had,
     targets_of,
 )
+from residency.model.panel import choose
+from residency.model.routine import ROUTINE_TARGET, Routine, company, routine_codes, routine_targets
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take
 
@@ -40,6 +43,7 @@ class Marginals:
         n_events: next occurrences seen of each target: first ones and later ones.
         n_index: instants after which they were looked for.
         prior: share of positive labels of each task.
+        routine: the codes that simulated futures take moment by moment.
     """
 
     targets: Targets
@@ -47,6 +51,7 @@ class Marginals:
     n_events: Int64[np.ndarray, "class target"]
     n_index: int
     prior: Float32[np.ndarray, " task"]
+    routine: Routine
 
     @property
     def rate(self) -> Float32[np.ndarray, " target"]:
@@ -96,6 +101,7 @@ def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
         events.sum(axis=2).astype(np.int64),
         len(follow_up),
         _priors(data),
+        _routine(data, drawn, spec, targets),
     )
 
 
@@ -111,7 +117,8 @@ def marginals_of(data: Timelines, spec: ModelSpec, targets: Targets) -> Marginal
         raise TrainingError("no train patient was observed after a dated moment", mend="look at observation/")
     events, days = _count(drawn, targets)
     n_events = events.sum(axis=2).astype(np.int64)
-    return Marginals(targets, _log_rates(events, days), n_events, n_index, _priors(data))
+    routine = _routine(data, drawn, spec, targets)
+    return Marginals(targets, _log_rates(events, days), n_events, n_index, _priors(data), routine)
 
 
 def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index]]:
@@ -154,6 +161,20 @@ def _count(drawn: list[tuple[Packed, Index]], targets: Targets) -> tuple[np.ndar
             days[0, some] += np.einsum("icb,ic->cb", spent, never)
             days[1, some] += np.einsum("icb,ic->cb", spent, ~never)
     return events, days
+
+
+def _routine(
+    data: Timelines, drawn: list[tuple[Packed, Index]], spec: ModelSpec, targets: Targets
+) -> Routine:
+    """Find the routine codes, how soon the next of them comes, and which come together."""
+    vocabulary, parts = data.vocabulary, [small for small, _ in drawn]
+    n_codes = len(vocabulary)
+    panel = choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel)
+    code = routine_codes(parts, panel, n_codes)
+    asked = routine_targets(code, vocabulary.index_of(DEATH) or ABSENT, targets.edges_days, n_codes)
+    events, days = (counted.sum(axis=0, keepdims=True) for counted in _count(drawn, asked))
+    rate = _log_rates(events, days)[0, ROUTINE_TARGET]
+    return Routine(code, rate, *company(parts, code, n_codes))
 
 
 def _log_rates(events: np.ndarray, days: np.ndarray) -> Float32[np.ndarray, "class target interval"]:

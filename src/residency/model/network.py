@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
+from residency.model.generative import FutureHead
 from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder
@@ -24,6 +25,8 @@ class Sizes:
         bias: log hazards per day at marginal rates.
         prior: logits of the labels at their marginal rates.
         modalities: width of each kind of attachment's vectors.
+        n_valued: codes with values.
+        routine: log hazards of routine moments, log shares of leads, log odds of their company.
     """
 
     n_rows: int
@@ -31,6 +34,18 @@ class Sizes:
     bias: Float32[Tensor, "class target interval"]
     prior: Float32[Tensor, " task"]
     modalities: dict[str, int]
+    n_valued: int
+    routine: "RoutineRates"
+
+
+RoutineRates = tuple[
+    Float32[Tensor, " interval"], Float32[Tensor, " routine"], Float32[Tensor, "routine routine"]
+]
+
+
+def no_routine(n: int, n_intervals: int) -> RoutineRates:
+    """Give rates that say nothing, of so many routine codes: for weights that come from elsewhere."""
+    return torch.zeros(n_intervals), torch.zeros(n), torch.zeros(n, n)
 
 
 class Network(nn.Module):
@@ -47,6 +62,7 @@ class Network(nn.Module):
         self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
         self.label = LabelHead(reads, sizes.prior)
         self.following = NextHead(shape.width, sizes.n_panel)
+        self.future = FutureHead(shape.width, sizes.n_valued, *sizes.routine)
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
         """Give the state of every moment."""

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float32, Int64, UInt64
 from torch import Tensor
 from torch.nn import functional
 
+from residency.model.generative import Coming, FutureHead
 from residency.model.heads import N_HEADS, Cells, HazardHead
 
 
@@ -115,6 +116,35 @@ def next_loss(
     valued = present * ~torch.isnan(rank)
     error = ((guess - torch.nan_to_num(rank)) ** 2 * valued).sum() / valued.sum().clamp(min=1.0)
     return presence + 4.0 * error
+
+
+def future_loss(
+    head: FutureHead,
+    z: Float32[Tensor, "index width"],
+    panel: Float32[Tensor, "index 4 panel"],
+    came: Coming,
+) -> Float32[Tensor, ""]:
+    """Negative log-likelihood of the next routine moment, its time and codes, and of the next results.
+
+    States and record are looked at as they are: nothing of it reaches the trunk.
+    """
+    z, panel = z.detach(), panel.detach()
+    last = came.days.shape[1] - 1
+    log_rate = head.log_rate(z)
+    reached = log_rate[came.at, came.interval.clamp(max=last)] * (came.interval <= last)
+    when = (log_rate.exp() * came.days).sum() - reached.sum()
+    at = z[came.at]
+    lead = functional.cross_entropy(head.lead(at, came.hours), came.lead, reduction="sum")
+    logits = head.company(at, came.hours, came.lead)
+    commoner = torch.isfinite(logits)
+    each = functional.binary_cross_entropy_with_logits(
+        logits.masked_fill(~commoner, 0.0), came.present.float(), commoner.float(), reduction="sum"
+    )
+    values = functional.cross_entropy(
+        head.values(z, panel, came.measured), came.measured.what, reduction="sum"
+    )
+    n_moments, n_results = max(len(came.at), 1), max(len(came.measured.row), 1)
+    return when / max(len(z), 1) + (lead + each) / n_moments + values / n_results
 
 
 def bootstrap(subject: Int64[np.ndarray, " patient"], seed: int) -> Float32[np.ndarray, "patient head"]:

@@ -1,11 +1,10 @@
 """In: a folder that training made. Out: the frozen model: states, hazards and label probabilities."""
 
-import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 import polars as pl
 import torch
@@ -16,52 +15,32 @@ from residency.contract import specs
 from residency.contract.errors import LineageError
 from residency.contract.lineage import open_made
 from residency.contract.packed import DAY, Packed
-from residency.model.attachments import Attaching, Named, open_encoders
+from residency.model.attachments import Attaching, open_encoders
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import read_tensors
+from residency.model.coming import valued_codes
 from residency.model.encoders.encoding import Encoded
+from residency.model.generative import VALUE_BINS, Results
 from residency.model.heads import N_HEADS
 from residency.model.inputs import Reader, layout, whole
-from residency.model.network import Network, Sizes, build
+from residency.model.measuring import Measured, measured_of
+from residency.model.network import Network, Sizes, build, no_routine
 from residency.model.outcomes import ABSENT, links, never_had
+from residency.model.settings import (
+    CALIBRATION_FILE,
+    SETTINGS_FILE,
+    TARGETS_FILE,
+    WEIGHTS_FILE,
+    Settings,
+    read_settings,
+)
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, gathered
 from residency.timeline import Vocabulary, occurrences, take
 from residency.timeline.segments import ranges
 
-WEIGHTS_FILE: Final = "model.safetensors"
-SETTINGS_FILE: Final = "model.json"
-TARGETS_FILE: Final = "targets.parquet"
-CALIBRATION_FILE: Final = "calibration.json"
-CURVE_FILE: Final = "training.parquet"
-MODEL_FORMAT: Final = 2
 _MOST_CELLS: Final = 4_000_000  # numbers that the hazard head makes at a time
 _MOST_ROWS: Final = 16_384  # rows, padding included, that the trunk reads at a time
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `model.json` holds beside the weights.
-
-    Attributes:
-        format: of the model's folder.
-        spec: settings, with the size that was used.
-        labels: names of the tasks with heads of their own.
-        panel: codes (by index) whose standing state the network reads.
-        edges_days: of the hazards' intervals.
-        encoders: of each kind of attachment that is read.
-    """
-
-    format: int
-    spec: dict[str, Any]
-    labels: tuple[str, ...]
-    panel: tuple[int, ...]
-    edges_days: tuple[float, ...]
-    encoders: dict[str, Named] = {}
-
-    @property
-    def modalities(self) -> dict[str, int]:
-        """Width of each kind of attachment's vectors."""
-        return {kind: one.width for kind, one in self.encoders.items()}
 
 
 @dataclass(frozen=True)
@@ -100,6 +79,7 @@ class Model:
         calibration: from the tuning patients.
         digest: of the folder's manifest.
         attaching: encoders of the attachments that it reads.
+        routine: codes that simulated futures take moment by moment, as indices, most frequent first.
         n_heads: bootstrapped heads.
     """
 
@@ -113,6 +93,7 @@ class Model:
     network: Network
     reader: Reader
     attaching: Attaching
+    routine: Int64[np.ndarray, " routine"]
     n_heads: int = N_HEADS
 
     @classmethod
@@ -131,12 +112,7 @@ class Model:
 
             return open_adapted(folder, base)
         manifest = open_made(folder, "train", verify=True)
-        try:
-            settings = msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=Settings)
-        except (OSError, msgspec.DecodeError):
-            raise LineageError("the model's settings cannot be read", where=SETTINGS_FILE) from None
-        if settings.format != MODEL_FORMAT:
-            raise LineageError(f"model format {settings.format} is not {MODEL_FORMAT}", where=SETTINGS_FILE)
+        settings = read_settings(folder)
         return cls.read(folder, settings, manifest.digest)
 
     @classmethod
@@ -164,6 +140,7 @@ class Model:
             network=network,
             reader=reader,
             attaching=open_encoders(folder, settings.encoders),
+            routine=np.array(settings.routine, np.int64),
         )
 
     @property
@@ -282,6 +259,46 @@ class Model:
         result: np.ndarray = torch.sigmoid(slope * logits + intercept).numpy()
         return result
 
+    def measured(
+        self,
+        states: States,
+        moment: Int64[np.ndarray, " index"],
+        elapsed_days: Float32[np.ndarray, " index"],
+        code: str,
+    ) -> Measured | None:
+        """Give the distribution of a test's result if it is done at the instant and gives a value.
+
+        Args:
+            states: from `encode`.
+            moment: rows of `states.z`: the last moment known.
+            elapsed_days: from that moment to the instant; 0 or more.
+            code: of the test.
+
+        Returns:
+            None where no values of the code are known.
+        """
+        index = self.vocabulary.index_of(code)
+        place = int(np.searchsorted(self.valued, index))
+        if not len(self.valued) or self.valued[min(place, len(self.valued) - 1)] != index:
+            return None
+        at, n = torch.from_numpy(np.asarray(moment, np.int64)), len(moment)
+        asked = Results(
+            row=torch.arange(n),
+            hours=torch.zeros(n),
+            code=torch.full((n,), place),
+            slot=torch.full((n,), int(self.reader.layout.slot[index])),
+            what=torch.zeros(n, dtype=torch.int64),
+        )
+        with torch.inference_mode():
+            z = self.network.waiting(states.z[at], states.hours_since(moment, elapsed_days))
+            logits = self.network.future.values(z, states.record.panel[at], asked)[:, :VALUE_BINS]
+        return measured_of(self.vocabulary, index, torch.softmax(logits, dim=1).numpy())
+
+    @cached_property
+    def valued(self) -> Int64[np.ndarray, " valued"]:
+        """Codes whose values are known, as indices."""
+        return valued_codes(self.vocabulary)
+
     @property
     def horizon_us(self) -> int:
         """How far ahead hazards reach, in µs."""
@@ -298,6 +315,8 @@ def _network(
         torch.zeros(2, len(targets), n_intervals),
         torch.zeros(len(settings.labels)),
         settings.modalities,
+        len(valued_codes(reader.vocabulary)),
+        no_routine(len(settings.routine), n_intervals),
     )
     network = build(spec, sizes)
     tensors, _ = read_tensors(folder / WEIGHTS_FILE)
@@ -318,21 +337,3 @@ def _groups(length: Int64[np.ndarray, " patient"]) -> list[Int64[np.ndarray, " g
         groups.append(np.sort(order[begin : begin + n_taken]))
         begin += n_taken
     return groups
-
-
-def settings_of(
-    spec: ModelSpec,
-    labels: tuple[str, ...],
-    panel: np.ndarray,
-    edges_days: np.ndarray,
-    encoders: dict[str, Named],
-) -> Settings:
-    """Give what `model.json` holds."""
-    return Settings(
-        format=MODEL_FORMAT,
-        spec=dataclasses.asdict(spec),
-        labels=labels,
-        panel=tuple(int(code) for code in panel),
-        edges_days=tuple(float(edge) for edge in edges_days),
-        encoders=encoders,
-    )

@@ -72,6 +72,13 @@ def links(
     return link_offset, to[held].astype(np.int32)
 
 
+def grouped(group: Int64[np.ndarray, " code"], n_groups: int, edges_days: np.ndarray) -> Targets:
+    """Make targets of groups of codes, each code in one at most: of each the group, or `ABSENT`."""
+    held = group != ABSENT
+    nobody = np.full(n_groups, ABSENT, np.int64)
+    return Targets(nobody, offsets(held.astype(np.int64)), group[held].astype(np.int32), edges_days)
+
+
 def edges_up_to(follow_up_days: float) -> Float64[np.ndarray, " edge"]:
     """Give the ladder's edges up to the first that a follow-up does not pass.
 

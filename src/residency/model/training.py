@@ -42,7 +42,7 @@ from residency.model.heads import N_HEADS, of_task
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
 from residency.model.objectives import HazardTargets
-from residency.model.opened import (
+from residency.model.settings import (
     CALIBRATION_FILE,
     CURVE_FILE,
     SETTINGS_FILE,
@@ -255,6 +255,7 @@ def _write_settings(step: Step, given: Setup, attaching: Attaching) -> None:
         given.collator.reader.layout.panel,
         given.marginals.targets.edges_days,
         attaching.named(given.spec.encoders),
+        given.marginals.routine.code,
     )
     step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
     if attaching.scales:

@@ -2,12 +2,14 @@ from .attachments import Attachments, Content, Genome, Image, Note
 from .building import BuildSpec, build
 from .cut import concatenate, take, until, without
 from .events import PatientEvents, events_of, moment_of_event, patient_of_moment
+from .extending import Added, extended
 from .occurrences import Occurrences, occurrences
 from .packing import Packing, pack, packing_of
 from .timelines import Timelines
 from .vocabulary import Vocabulary
 
 __all__ = [
+    "Added",
     "Attachments",
     "BuildSpec",
     "Content",
@@ -22,6 +24,7 @@ __all__ = [
     "build",
     "concatenate",
     "events_of",
+    "extended",
     "moment_of_event",
     "occurrences",
     "pack",

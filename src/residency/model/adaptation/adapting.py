@@ -31,9 +31,10 @@ from residency.model.encoders.encoding import Encoded
 from residency.model.fitting import CLIP, Setup, losses, rate_at, total
 from residency.model.marginals import marginals_of
 from residency.model.network import Network
-from residency.model.opened import CALIBRATION_FILE, Model
+from residency.model.opened import Model
 from residency.model.outcomes import Targets, labelled, targets_of
 from residency.model.planning.ladder import UNUSED, measure, uniform
+from residency.model.settings import CALIBRATION_FILE
 from residency.model.spec import AUTO
 from residency.model.training import Told, steady, told
 from residency.timeline import Timelines, take

@@ -10,7 +10,8 @@ from residency.model.adaptation.adapting import ADAPTER_FILE, START_FILE, STEP
 from residency.model.adaptation.lowrank import baked, merged
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import read_tensors
-from residency.model.opened import CALIBRATION_FILE, Model
+from residency.model.opened import Model
+from residency.model.settings import CALIBRATION_FILE
 
 
 def open_adapted(folder: Path, base: Path | None = None) -> Model:

@@ -22,11 +22,11 @@ from residency.model.adaptation.opening import base_of
 from residency.model.attachments import ENCODERS_FOLDER
 from residency.model.checkpoint import write_tensors
 from residency.model.exporting.card import card_of
-from residency.model.opened import (
+from residency.model.opened import Model
+from residency.model.settings import (
     CALIBRATION_FILE,
     TARGETS_FILE,
     WEIGHTS_FILE,
-    Model,
     Settings,
     settings_of,
 )
@@ -122,7 +122,9 @@ def _write_targets(model: Model, path: Path) -> int:
 def _config(model: Model, out: Path) -> bytes:
     spec = model.spec
     named = model.attaching.named(spec.encoders)
-    settings = settings_of(spec, model.labels, model.reader.layout.panel, model.edges_days, named)
+    settings = settings_of(
+        spec, model.labels, model.reader.layout.panel, model.edges_days, named, model.routine
+    )
     config = Config(
         model_type=MODEL_TYPE,
         architectures=("ResidencyModel",),

@@ -13,9 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from residency.model.attachments import reading
 from residency.model.batches import Batch, Piece, plan
+from residency.model.coming import valued_codes
 from residency.model.fitting import Setup, begin, losses, setup, total
 from residency.model.marginals import Marginals, marginals
-from residency.model.network import Network, Sizes, build
+from residency.model.network import Network, Sizes, build, no_routine
 from residency.model.spec import SIZES, ModelSpec
 from residency.timeline import Timelines
 
@@ -116,7 +117,9 @@ def bare_network(given: Setup) -> Network:
     layout = given.collator.reader.layout
     with torch.device("meta"):
         bias, prior = torch.empty(found.bias.shape), torch.empty(found.prior.shape)
-        return build(given.spec, Sizes(layout.n_rows, len(layout.panel), bias, prior, {}))
+        n_valued = len(valued_codes(given.data.vocabulary))
+        routine = no_routine(len(found.routine.code), bias.shape[2])
+        return build(given.spec, Sizes(layout.n_rows, len(layout.panel), bias, prior, {}, n_valued, routine))
 
 
 def dense_of(network: Network) -> int:
