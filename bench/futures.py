@@ -3,7 +3,7 @@
 python bench/futures.py MODEL TIMELINES --patients 20 --draws 40 --days 30
 
 Held-out patients, asked in the middle of their record. Of each code: the mean forecast, the mean share of
-futures that hold it (± what chance does to so many draws, 90%), and of how many patients the share lies in the
+futures that hold it (± what chance does to so many draws, 90%), and of how many patients it lies in the
 forecast's 90% interval, widened by what chance does to so few draws. Codes ruled by hazards should agree by
 construction; those of the generative head are free to differ: the table says how far it can be trusted.
 """
@@ -74,10 +74,9 @@ def main() -> None:
     spec = RolloutSpec(horizon_days=float(args.days), draws=args.draws)
     found = rollouts(model, packed, Asked(patient, as_of), spec)
     spent, events = time.process_time() - begun, sum(len(one.time) for one in found)
-    print(
-        f"{len(patient)} patients, {args.draws} futures each of {args.days} days: {events} events,", end=" "
-    )
-    print(f"{spent:.1f} CPU seconds\n\n| code | ruled by | forecast | futures | patients inside |")
+    print(f"{len(patient)} patients, {args.draws} futures each of {args.days} days:", end=" ")
+    print(f"{events} events, {spent:.1f} CPU seconds\n")
+    print("| code | ruled by | forecast | futures | patients inside |")
     print("|---|---|---|---|---|")
     codes = chosen(model, args.codes)
     outcomes = tuple(Outcome(name=f"{code}", codes=(model.vocabulary.codes[code],)) for code in codes)
