@@ -18,7 +18,7 @@ from residency.model.encoders.encoding import encode
 from residency.model.encoders.image import ImageEncoder
 from residency.model.encoders.note import NoteEncoder
 from residency.model.encoders.variants import VariantsEncoder
-from residency.model.opened import WEIGHTS_FILE
+from residency.model.settings import WEIGHTS_FILE
 from residency.timeline import Attachments, Timelines, take
 from residency.timeline.timelines import ENCODINGS
 
