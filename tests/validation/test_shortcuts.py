@@ -8,13 +8,14 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from residency.model import Model
 from residency.timeline import Timelines
 from residency.validation import Suspect, ValidationSpec, load_tasks, look_for_leaks
 from residency.validation.baseline import BaselineSpec
 from residency.validation.cohort import Cohort, cohort_of
 from residency.validation.leakage import Leakage
 from residency.validation.measuring import Course
-from residency.validation.shortcuts import auroc_of, eras_of, site_guesses, time_split
+from residency.validation.shortcuts import auroc_of, controls_of, eras_of, site_guesses, time_split
 
 COURSE = Course(60, 0)
 TREES = BaselineSpec(max_trees=30, patience=10)
@@ -89,6 +90,19 @@ def test_a_site_that_codes_in_its_own_way_is_given_away_and_others_are_not(
     given_away = site_guesses(replace(timelines, shards=tuple(shards)), None)
     assert {one.site for one in given_away} == {"north", "south"}
     assert all(one.auroc.low > 0.9 for one in given_away)
+
+
+def test_a_control_is_asked_at_the_tasks_times_and_ranked_by_the_tasks_own_risk(
+    clinic: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("residency.validation.shortcuts.CONTROLS", ("VISIT/AMB", "ICD10CM/N18"))
+    timelines, model = Timelines.open(clinic / "timelines"), Model.open(clinic / "model")
+    kidney = load_tasks(tasks)[1]
+    found = controls_of(timelines, model, [kidney], 0, COURSE)["kidney"]
+    assert [one.code for one in found] == ["VISIT/AMB"]  # its own outcome is no control
+    (one,) = found
+    assert one.score.low <= one.score.value <= one.score.high
+    assert one.records.low <= one.records.value <= one.records.high
 
 
 def test_the_folder_holds_what_was_looked_for(clinic: Path, tasks: Path, ward: Any, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import typer
 from residency.cli import (
     adapting,
     asking,
+    attacks,
+    drifting,
     examining,
     exporting,
     governing,
@@ -47,6 +49,8 @@ for command in (
     examining.tasks,
     examining.validate,
     probing.probe,
+    attacks.attack,
+    drifting.drift,
     exporting.export,
 ):
     app.command()(command)

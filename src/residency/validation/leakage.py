@@ -118,10 +118,13 @@ def _found(
     timelines = Timelines.open(suspect.timelines)
     model = None if suspect.model is None else Model.open(suspect.model)
     read = timelines if model is None else in_words_of(timelines, model)
+    course = Course(settings.n_draws, settings.seed)
+    controls = {} if model is None else controls_of(read, model, tasks, settings.seed, course)
     of_tasks = {}
     for number, task in enumerate(tasks):
         progress("looking for leaks", number, len(tasks))
-        of_tasks[task.name] = _of_task(suspect, (timelines, read), model, task, settings)
+        found = controls.get(task.name, [])
+        of_tasks[task.name] = _of_task(suspect, timelines, (task, found), settings, course)
     progress("looking for leaks", len(tasks), len(tasks))
     sites = site_guesses(timelines if model is None else read, model)
     return Leakage(availability=audit_availability(timelines), tasks=of_tasks, sites=sites)
@@ -129,22 +132,18 @@ def _found(
 
 def _of_task(
     suspect: Suspect,
-    timelines: tuple[Timelines, Timelines],
-    model: Model | None,
-    task: Task,
+    timelines: Timelines,
+    asked: tuple[Task, list[Control]],
     settings: ValidationSpec,
+    course: Course,
 ) -> TaskLeaks:
-    course, (own, read) = Course(settings.n_draws, settings.seed), timelines
-    cohort = cohort_of(own, task, settings.seed)
+    task, controls = asked
+    cohort = cohort_of(timelines, task, settings.seed)
     split = None
     if suspect.records is not None:
-        split = time_split(own, cohort, eras_of(suspect.records, cohort), settings.baseline, course)
-    return TaskLeaks(
-        title=task.title,
-        codes=probe_codes(own, cohort, most=_CODES_SHOWN),
-        time_split=split,
-        controls=[] if model is None else controls_of(read, model, task, settings.seed, course),
-    )
+        split = time_split(timelines, cohort, eras_of(suspect.records, cohort), settings.baseline, course)
+    codes = probe_codes(timelines, cohort, most=_CODES_SHOWN)
+    return TaskLeaks(title=task.title, codes=codes, time_split=split, controls=controls)
 
 
 def _page(found: Leakage) -> str:

@@ -62,21 +62,41 @@ def attack(
         shadows: models that are trained besides; each on a random half, every patient in half of them.
         seed: of the halves.
     """
-    rng = np.random.default_rng(seed)
-    inside = np.zeros((shadows, len(member)), dtype=bool)
-    for first in range(0, shadows, 2):  # in pairs, so that every patient is in and out as often
-        half = rng.permutation(len(member)) < len(member) // 2
+    inside = halves(len(member), shadows, seed)
+    return ratio(np.stack([fit(one) for one in inside]), inside, fit(member))
+
+
+def halves(n: int, shadows: int, seed: int) -> Bool[np.ndarray, "shadow patient"]:
+    """Draw random halves, in pairs, so that every patient is in and out as often."""
+    rng, inside = np.random.default_rng(seed), np.zeros((shadows, n), dtype=bool)
+    for first in range(0, shadows, 2):
+        half = rng.permutation(n) < n // 2
         inside[first], inside[first + 1 : first + 2] = half, ~half
-    fits = np.stack([confidence(fit(one)) for one in inside])
+    return inside
+
+
+def ratio(
+    likelihood: Float[np.ndarray, "shadow patient"],
+    inside: Bool[np.ndarray, "shadow patient"],
+    mine: Float[np.ndarray, " patient"],
+) -> Float[np.ndarray, " patient"]:
+    """Give the likelihood ratio of having been in to having been out; high is likely a member.
+
+    Args:
+        likelihood: mean log-likelihood of each patient by each shadow.
+        inside: who taught each shadow.
+        mine: by the model in question.
+    """
+    fits = confidence(likelihood)
     seen, unseen = _mean(fits, inside), _mean(fits, ~inside)
     away = np.where(inside, fits - seen, fits - unseen)
     spread_in, spread_out = (max(float(away[mask].std()), 1e-6) for mask in (inside, ~inside))
-    mine = confidence(fit(member))
-    ratio: np.ndarray = stats.norm.logpdf(mine, seen, spread_in) - stats.norm.logpdf(mine, unseen, spread_out)
-    return ratio
+    now = confidence(mine)
+    found: np.ndarray = stats.norm.logpdf(now, seen, spread_in) - stats.norm.logpdf(now, unseen, spread_out)
+    return found
 
 
-def confidence(log_likelihood: Float[np.ndarray, " patient"]) -> Float[np.ndarray, " patient"]:
+def confidence(log_likelihood: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     """Give log p / (1 − p) of a likelihood: nearer to normal than the likelihood."""
     log_p = np.clip(log_likelihood, -30.0, -1e-9)
     found: np.ndarray = log_p - np.log(-np.expm1(log_p))
@@ -135,6 +155,27 @@ def _rank(
 def _found(mine: Float[np.ndarray, " member"], others: Float[np.ndarray, " other"]) -> float:
     threshold = others[-int(len(others) * STRICT_FPR) - 1]
     return float((mine > threshold).mean())
+
+
+def judge_gain(
+    members: Bool[np.ndarray, " member"], others: Bool[np.ndarray, " other"], *, limit: float
+) -> Attacked:
+    """Say whether something is guessed more often of members than of others; `auroc` holds the gain.
+
+    Args:
+        members: whether the guess was right, of each.
+        others: the same of non-members: what anybody could guess.
+        limit: of the gain, at the upper end of its interval.
+    """
+    n, m = len(members), len(others)
+    if min(n, m) < 2:
+        return Attacked(n, m, float("nan"), -1.0, 1.0, 0.0, None, "insufficient")
+    gain, share = float(members.mean() - others.mean()), float(np.concatenate([members, others]).mean())
+    error = float(np.sqrt(members.var(ddof=1) / n + others.var(ddof=1) / m))
+    null = max(float(np.sqrt(share * (1 - share) * (1 / n + 1 / m))), 1e-9)
+    power = float(stats.norm.cdf(limit / null - 1.96))
+    low, high = gain - 1.96 * error, gain + 1.96 * error
+    return Attacked(n, m, gain, low, high, power, None, _outcome((low, high), power, None, limit))
 
 
 def worst_group(

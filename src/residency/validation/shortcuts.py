@@ -22,7 +22,6 @@ from residency.contract.report import Metric
 from residency.contract.schema import DATA
 from residency.model import Model
 from residency.reasoning import Index, Limits, ask
-from residency.reasoning.index import place
 from residency.timeline import Timelines
 from residency.validation import metrics
 from residency.validation.baseline import BaselineSpec, Sample, grow
@@ -207,45 +206,70 @@ def _counts(timelines: Timelines, most: int = 100) -> Float[np.ndarray, "patient
     return np.concatenate(rows)
 
 
-def controls_of(timelines: Timelines, model: Model, task: Task, seed: int, course: Course) -> list[Control]:
-    """Hold a task's risk against outcomes that it should know nothing of."""
-    asked = [code for code in CONTROLS if timelines.vocabulary.index_of(code)]
-    outcome = task.outcome.codes if isinstance(task.outcome, CodedOutcome) else ()
-    found = []
-    for code in asked if outcome else ():
-        if any(code.startswith(own) or own.startswith(code) for own in outcome):
-            continue
-        bare = replace(
-            task, outcome=CodedOutcome(codes=(code,)), occurrence="any", groups=Groups(), apart=Apart()
-        )
-        cohort = cohort_of(timelines, bare, seed)
-        one = _control(timelines, model, task, (code, cohort.take(_judging(cohort))), course)
-        found += [] if one is None else [one]
+def controls_of(
+    timelines: Timelines, model: Model, tasks: Sequence[Task], seed: int, course: Course
+) -> dict[str, list[Control]]:
+    """Hold each task's risk against what it should know nothing of; patients are read once for all."""
+    held = [
+        (number, code, _of_control(timelines, task, code, seed))
+        for number, task in enumerate(tasks)
+        for code in _fit_for(timelines, task)
+    ]
+    found: dict[str, list[Control]] = {task.name: [] for task in tasks}
+    for (number, code, cohort), risk in zip(held, _risks(timelines, model, tasks, held), strict=True):
+        one = _control(timelines, (code, cohort), risk, course)
+        found[tasks[number].name] += [] if one is None else [one]
     return found
 
 
-def _judging(cohort: Cohort) -> Bool[np.ndarray, " row"]:
-    mine: np.ndarray = np.isin(cohort.split, ["held_out", "external"])
-    return mine
+def _fit_for(timelines: Timelines, task: Task) -> list[str]:
+    """Give the controls that are on record, and have nothing to do with the task's outcome."""
+    own = task.outcome.codes if isinstance(task.outcome, CodedOutcome) else ()
+    return [
+        code
+        for code in CONTROLS
+        if own
+        and timelines.vocabulary.index_of(code)
+        and not any(code.startswith(one) or one.startswith(code) for one in own)
+    ]
+
+
+def _of_control(timelines: Timelines, task: Task, code: str, seed: int) -> Cohort:
+    """Find the task's index times, of patients who taught nothing, and whether the control came."""
+    outcome = CodedOutcome(codes=(code,))
+    bare = replace(task, outcome=outcome, occurrence="any", gap_days=0.0, groups=Groups(), apart=Apart())
+    cohort = cohort_of(timelines, bare, seed)
+    return cohort.take(np.isin(cohort.split, ["held_out", "external"]))
+
+
+def _risks(
+    timelines: Timelines, model: Model, tasks: Sequence[Task], held: list[tuple[int, str, Cohort]]
+) -> list[Float[np.ndarray, " row"]]:
+    """Give each control's rows the risk of their task's own outcome; NaN where there is no answer."""
+    found = [np.full(len(cohort), np.nan) for _, _, cohort in held]
+    questions = [msgspec.structs.replace(task.question, interval=False) for task in tasks]
+    for number, packed in enumerate(timelines.shards if held else ()):
+        parts = [cohort.of_shard(number) for _, _, cohort in held]
+        patient = np.concatenate([one.patient for one in parts])
+        as_of = np.concatenate([one.as_of for one in parts])
+        answers = ask(model, packed, questions, Index(patient, as_of), limits=Limits(min_moments=0))
+        first = 0
+        for risk, (task, _, cohort), part in zip(found, held, parts, strict=True):
+            column = max(n for n, one in enumerate(answers.columns) if one.question == task)
+            risk[cohort.shard == number] = answers.risk[first : first + len(part), column]
+            first += len(part)
+    return found
 
 
 def _control(
-    timelines: Timelines, model: Model, task: Task, control: tuple[str, Cohort], course: Course
+    timelines: Timelines, control: tuple[str, Cohort], risk: Float[np.ndarray, " row"], course: Course
 ) -> Control | None:
-    code, cohort = control
-    risk, records = np.full(len(cohort), np.nan), np.zeros(len(cohort))
-    question = msgspec.structs.replace(task.question, interval=False)
-    for number, packed in enumerate(timelines.shards):
-        mine, index = cohort.shard == number, cohort.of_shard(number)
-        known = place(packed, index).n_moments > 0
-        if not known.any():
-            continue
-        answers = ask(model, packed, [question], index, limits=Limits(min_moments=0))
-        risk[mine] = answers.risk[:, -1]
-        records[mine] = records_in(packed, index, 365.25)
-    rest = cohort.take(np.isfinite(risk))
+    code, known = control[0], np.isfinite(risk)
+    rest = control[1].take(known)
     if min(int(rest.label.sum()), int((~rest.label).sum())) < LEAST:
         return None
-    scores = (risk[np.isfinite(risk)], records[np.isfinite(risk)])
-    score, seen = auroc_of(rest.subject, rest.label, scores, rest.weight, course)
+    records = np.zeros(len(rest))
+    for number, packed in enumerate(timelines.shards):
+        records[rest.shard == number] = records_in(packed, rest.of_shard(number), 365.25)
+    score, seen = auroc_of(rest.subject, rest.label, (risk[known], records), rest.weight, course)
     return Control(code=code, events=int(rest.label.sum()), score=score.metric, records=seen.metric)
