@@ -13,6 +13,11 @@ import residency
 from residency import flow, release
 from residency.contract.questions import schemas
 from residency.model import adaptation, planning
+from residency.validation.attacking import AttackSpec
+from residency.validation.drifting import DriftSpec
+from residency.validation.pilot import PilotSpec
+from residency.validation.silent import SilentSpec
+from residency.validation.tasks import Apart, Task
 
 ROOT = Path(__file__).parents[1]
 SPECS: dict[str, tuple[str, type]] = {
@@ -28,6 +33,12 @@ SPECS: dict[str, tuple[str, type]] = {
     "train": ("residency train --spec", residency.ModelSpec),
     "plan": ("residency plan --spec", planning.PlanSpec),
     "adapt": ("residency adapt --spec", adaptation.AdaptSpec),
+    "task": ("residency validate --tasks", Task),
+    "task, [apart]": ("", Apart),
+    "silent trial": ("residency silent replay --plan", SilentSpec),
+    "pilot": ("residency silent pilot --spec", PilotSpec),
+    "drift": ("residency drift --spec", DriftSpec),
+    "attack": ("residency attack --spec", AttackSpec),
     "release policy": ("residency release", release.ReleasePolicy),
 }
 
