@@ -12,7 +12,7 @@ from residency.deid.handling import NotesRules
 from residency.deid.known import Known, known_of, one_apart
 from residency.deid.leaks import own_left
 from residency.deid.scrubber import Search, find_spans, replace
-from residency.deid.spans import Note
+from residency.deid.spans import Note, Span
 from residency.deid.surrogates import Surrogates
 
 PHILIPPA = known_of(
@@ -235,3 +235,18 @@ def test_a_name_that_begins_as_a_month_is_taken_whole_and_a_month_is_none(name: 
     text = f"Emergency contact: sister {name}, seen in April. Oxygen 2 l."
     found = [text[one.start : one.end] for one in find_spans(text, Known()) if one.kind == "NAME"]
     assert found == [name]
+
+
+def test_a_classifier_is_asked_of_lines_with_doubtful_words_alone_and_its_finds_land_in_their_place() -> None:
+    asked: list[str] = []
+
+    def classifier(text: str) -> list[Span]:
+        asked.append(text)
+        return [Span(*hit.span(), "NAME", "classifier") for hit in re.finditer("Zwyxo|Qvarbi|cough", text)]
+
+    text = "Cough for a week.\nSaw Zwyxo there.\nNo fever, no cough.\nQvarbi agrees, so does Zwyxo"
+    found = find_spans(text, Known(), search=Search(classifier=classifier))
+    assert asked == ["Saw Zwyxo there.\nQvarbi agrees, so does Zwyxo"]
+    assert [text[one.start : one.end] for one in found] == ["Zwyxo", "Qvarbi", "Zwyxo"]
+    assert find_spans("Cough for a week.", Known(), search=Search(classifier=classifier)) == []
+    assert len(asked) == 1

@@ -1,6 +1,7 @@
 """What identifies a patient goes in, and is found nowhere afterwards: in no error, log, audit or file."""
 
 import copy
+import json
 import logging
 import resource
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from residency.serving.memory import swap_is_on
 
@@ -149,3 +152,28 @@ def test_a_machine_that_swaps_is_known(tmp_path: Path) -> None:
         (tmp_path / "swaps").write_text(title + rows)
         assert swap_is_on(tmp_path / "swaps") == is_on
     assert not swap_is_on(tmp_path / "absent")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    number=st.integers(0, 11),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=4)), max_size=4),
+    kept=st.one_of(st.just(1.0), st.floats(0, 1)),
+)
+def test_whatever_bytes_are_sent_the_answer_is_an_answer_or_says_what_is_wrong(
+    client: TestClient, world: Any, number: int, changes: list[tuple[float, int, bytes]], kept: float
+) -> None:
+    body = bytearray(json.dumps(_bodies(world)[number]).encode())
+    for share, n_gone, new in changes:
+        at = int(share * len(body))
+        body[at : at + n_gone] = new
+    sent = bytes(body[: int(kept * len(body))])
+    for path in ("/residency/v1/ask", "/openai/v1/chat/completions", "/residency/v1/trajectory"):
+        answer = client.post(path, content=sent)
+        assert answer.status_code in (200, 403, 404, 422), answer.text
+        assert not any(canary in answer.text for canary in CANARIES)
+
+
+@pytest.mark.parametrize("body", [b'{"fhir": {"id": "\xff\x80"}}', b'{"meds": ' + b"[" * 100_000])
+def test_no_utf_8_and_nests_beyond_reason_are_refused(client: TestClient, body: bytes) -> None:
+    assert client.post("/residency/v1/ask", content=body).status_code == 422

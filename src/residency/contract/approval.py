@@ -115,7 +115,7 @@ def check(folder: Path, manifest: Manifest, officers: Iterable[str]) -> Approval
             where=str(folder),
             mend=mend,
         ) from None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError("the signature under the risk cannot be read", where=str(path)) from None
     signing.check_bytes(found.public_key, found.body(), found.signature, where=str(path))
     if found.data != manifest.digest or found.risk != digest_file(folder / RISK_FILE):

@@ -129,7 +129,7 @@ def open_made(folder: Path, step: str | None = None, *, verify: bool = False) ->
             where=str(folder),
             mend="run the step again; it goes on where it stopped",
         ) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise LineageError(f"{MANIFEST} cannot be read", where=str(folder)) from None
     if manifest.format != FORMAT:
         raise LineageError(f"format {manifest.format} is not {FORMAT}", where=str(folder))

@@ -305,7 +305,7 @@ def read_question(body: bytes | str | dict[str, Any]) -> AnyQuestion:
             where=where.strip("`") if where.startswith("`$") else "",
             mend=f"kinds: {', '.join(KINDS)}; see the JSON Schemas of the contract",
         ) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise QuestionError("a question is no JSON") from None
     return question
 

@@ -117,7 +117,7 @@ def read_report(path: Path) -> Report:
     """
     try:
         report = msgspec.json.decode(path.read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise InputError("cannot read a report", where=str(path)) from None
     if report.version != REPORT_VERSION:
         raise InputError(f"report version {report.version} is not {REPORT_VERSION}", where=str(path))

@@ -109,7 +109,7 @@ def read_verdicts(path: Path) -> Verdicts:
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Verdicts)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise InputError("cannot read verdicts", where=str(path)) from None
     if found.version != VERDICT_VERSION:
         raise InputError(f"verdict version {found.version} is not {VERDICT_VERSION}", where=str(path))

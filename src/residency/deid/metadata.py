@@ -88,7 +88,7 @@ def dataset(path: Path, policy: Policy, key: bytes) -> dict[str, Any]:
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise InputError("the description of the data set cannot be read", where=str(path)) from None
     ours = found.get("residency", {})
     if ours.get("deidentified"):

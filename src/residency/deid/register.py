@@ -78,7 +78,7 @@ def read(key_file: Path, key: bytes) -> tuple[Line, ...]:
     whole = body[: body.rfind(b"\n") + 1].splitlines()
     try:
         lines = tuple(msgspec.json.decode(line, type=Line) for line in whole)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise SignatureError("the register beside the key cannot be read", where=str(path)) from None
     previous = GENESIS
     for n, line in enumerate(lines):

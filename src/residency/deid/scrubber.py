@@ -80,12 +80,26 @@ def find_spans(
     if search.classifier is None:
         return found
     doubtful = _doubtful(note, found)
-    unsure = [
-        span
-        for span in (search.classifier(text) if doubtful else ())
-        if any(span.start <= at < span.end for at in doubtful)
-    ]
+    asked = _asked(text, doubtful, search.classifier)
+    unsure = [span for span in asked if any(span.start <= at < span.end for at in doubtful)]
     return merged(text, [*found, *unsure])
+
+
+def _asked(text: str, doubtful: Sequence[int], classifier: Classifier) -> list[Span]:
+    """Ask a classifier, which is slow, about the lines alone in which doubtful words stand."""
+    lines = sorted({(text.rfind("\n", 0, at) + 1, text.find("\n", at) % (len(text) + 1)) for at in doubtful})
+    if not lines:
+        return []
+    found: list[Span] = []
+    spans, place = classifier("\n".join(text[start:end] for start, end in lines)), 0
+    for start, end in lines:
+        size = end - start
+        within = [one for one in spans if place <= one.start and one.end <= place + size]
+        found += [
+            one._replace(start=one.start + start - place, end=one.end + start - place) for one in within
+        ]
+        place += size + 1
+    return found
 
 
 def _doubtful(note: Note, found: Sequence[Span]) -> list[int]:

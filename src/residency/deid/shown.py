@@ -69,7 +69,7 @@ class Shown:
         """
         try:
             found = msgspec.json.decode(path.read_bytes(), type=_File)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             raise InputError("cannot read what a data set shows", where=str(path)) from None
         rows = pl.DataFrame(found.variants, schema=_keys().schema, orient="row")
         return cls(frozenset(found.codes), rows)

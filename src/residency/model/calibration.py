@@ -53,7 +53,7 @@ class Calibration:
         """
         try:
             file = msgspec.json.decode(path.read_bytes(), type=_File)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             raise LineageError("the calibration cannot be read", where=path.name) from None
         return cls(file.labels, file.hazards)
 

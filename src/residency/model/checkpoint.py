@@ -66,7 +66,7 @@ def load(path: Path) -> Checkpoint | None:
     tensors, metadata = read_tensors(path)
     try:
         return Checkpoint(tensors, msgspec.json.decode(metadata[_POINT], type=Point))
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, UnicodeDecodeError, msgspec.DecodeError):
         raise LineageError("not a checkpoint", where=path.name) from None
 
 

@@ -125,7 +125,7 @@ def concept_reader(book: Book) -> Callable[[bytes], int]:
             return NONE
         try:
             return book.concept(CONCEPT.decode(raw))
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeDecodeError):
             return BAD
 
     return read
@@ -137,7 +137,7 @@ def class_reader(raw: bytes) -> str:
         return "UNK"
     try:
         found = CODING.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         return "UNK"
     coding = (
         found
@@ -153,7 +153,7 @@ def first_code(raw: bytes) -> str:
         return ""
     try:
         coding = CONCEPT.decode(raw).coding
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         return ""
     return (coding[0].code if coding else None) or ""
 
@@ -164,7 +164,7 @@ def words(raw: bytes) -> str | None:
         return None
     try:
         concept = CONCEPT.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         return None
     for coding in concept.coding:
         if found := coding.display or spelled(coding):
@@ -178,5 +178,5 @@ def phrase(raw: bytes) -> str | None:
         return None
     try:
         return CONCEPT.decode(raw).text
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         return None

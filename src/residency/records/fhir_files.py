@@ -173,9 +173,9 @@ def _begins_with_line(head: bytes) -> bool:
         return False
     try:
         HEAD.decode(head[:end])
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         return True
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
@@ -197,7 +197,7 @@ def _decoded(document: Document, data: bytes, row: int) -> Found:
     found = Found(row, len(data))
     try:
         resources = RESOURCE.decode_lines(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         for number, line in enumerate(data.split(b"\n"), start=row):
             if line.strip():
                 _one(document, line, number, found)
@@ -233,9 +233,9 @@ def _one(
     """Take one resource, or say what is wrong with it."""
     try:
         resource = RESOURCE.decode(body)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         _odd(document, body, row, found)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InputError(
             "not whole JSON: the file is cut short or damaged", where=document.where(row)
         ) from None
@@ -248,7 +248,7 @@ def _odd(document: Document, body: bytes | msgspec.Raw, row: int, found: Found) 
     """Deal with JSON that is no resource as we know it."""
     try:
         kind = HEAD.decode(body).resourceType
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         kind = None
     if kind is None:
         raise InputError("JSON without a resourceType: not FHIR", where=document.where(row))
@@ -263,7 +263,7 @@ def _odd(document: Document, body: bytes | msgspec.Raw, row: int, found: Found) 
 def _odd_bundle(document: Document, body: bytes | msgspec.Raw, row: int, found: Found) -> None:
     try:
         entries = RAW_BUNDLE.decode(body).entry
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         raise InputError("a Bundle whose entries cannot be read", where=document.where(row)) from None
     for number, entry in enumerate(entries, start=1):
         if bytes(entry.resource):

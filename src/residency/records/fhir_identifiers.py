@@ -56,7 +56,7 @@ def _read(decoder: msgspec.json.Decoder[list[T]], raw: Raw, desk: Desk) -> list[
         return []
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeDecodeError):
         desk.lost[_UNREADABLE] += 1
         return []
 

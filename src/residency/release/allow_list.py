@@ -121,5 +121,5 @@ def read_allow_list(content: Path) -> AllowList:
     """
     try:
         return msgspec.json.decode((content / ALLOW_LIST).read_bytes(), type=AllowList)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError("the bundle's allow list cannot be read", where=ALLOW_LIST) from None

@@ -138,7 +138,7 @@ def propose(  # noqa: PLR0913 - what a bundle is made from
 def _same_or_refuse(out: Path, digests: dict[str, str]) -> None:
     try:
         found = msgspec.json.decode((out / CONTENT / PROPOSAL).read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         found = None
     if found is None:
         raise LineageError("the folder holds no bundle, and stays untouched", where=str(out))
@@ -227,7 +227,7 @@ def read_verdicts(content: Path) -> tuple[Verdict, ...]:
     """
     try:
         return msgspec.json.decode((content / VERDICTS).read_bytes(), type=tuple[Verdict, ...])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError("the bundle's verdicts cannot be read", where=VERDICTS) from None
 
 

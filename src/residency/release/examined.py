@@ -20,7 +20,7 @@ def examined_in(folder: Path, report: Report) -> tuple[ExaminedTask, ...]:
     """
     try:
         found = msgspec.json.decode((folder / TASKS).read_bytes(), type=tuple[ExaminedTask, ...])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise InputError("the report's folder does not say what its tasks asked", where=TASKS) from None
     missing = sorted(set(report.tasks) - {item.task for item in found})
     if missing:

@@ -90,7 +90,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
         entries = tuple(msgspec.json.decode(line, type=Entry) for line in lines)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError("the ledger cannot be read", where=str(path)) from None
     previous = GENESIS
     for n, (line, entry) in enumerate(zip(lines, entries, strict=True)):

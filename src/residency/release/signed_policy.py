@@ -64,7 +64,7 @@ def check_policy(policy: Path, trusted: frozenset[str] | None = None) -> str:
     try:
         signed = msgspec.json.decode(signature_beside(policy).read_bytes(), type=PolicySignature)
         body = policy.read_bytes()
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError(
             "the release policy is not signed", where=policy.name, mend="sign it with release.sign_policy"
         ) from None

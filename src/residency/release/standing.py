@@ -124,7 +124,7 @@ def seal_names(fingerprint: str) -> tuple[str, str]:
 def _read_card(content: Path) -> Card:
     try:
         return msgspec.json.decode((content / CARD).read_bytes(), type=Card)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise SignatureError("the bundle's model card cannot be read", where=CARD) from None
 
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from residency.contract.errors import InputError
 from residency.release.states import Place
 from residency.serving.faults import TooLargeError, fault
 
@@ -24,6 +25,7 @@ async def body_of(request: Request) -> bytes:
 
     Raises:
         TooLargeError: it is more than 32 MiB.
+        InputError: it is no UTF-8.
     """
     parts, size = [], 0
     async for part in request.stream():
@@ -31,7 +33,12 @@ async def body_of(request: Request) -> bytes:
         if size > LARGEST_BODY:
             raise TooLargeError("the request is too large", mend=f"send at most {LARGEST_BODY >> 20} MiB")
         parts.append(part)
-    return b"".join(parts)
+    body = b"".join(parts)
+    try:
+        body.decode("utf-8")  # parts of it are decoded late, where nobody expects this
+    except UnicodeDecodeError:
+        raise InputError("the request is no UTF-8") from None
+    return body
 
 
 def json_of(body: Any) -> Response:

@@ -138,7 +138,7 @@ def _read(body: bytes, kind: Any) -> Any:
         raise InputError(
             "a key of the request is missing, unknown, or of the wrong type", where=where
         ) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InputError("the request is no JSON") from None
 
 

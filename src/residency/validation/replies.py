@@ -55,7 +55,7 @@ def _decoded(body: bytes) -> object:
     """Read JSON; `_NOTHING` where it is none, or nested beyond reason."""
     try:
         found: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _NOTHING
     return found
 

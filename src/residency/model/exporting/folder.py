@@ -161,7 +161,7 @@ def open_exported(folder: Path) -> Model:
     """
     try:
         config = msgspec.json.decode((folder / CONFIG_FILE).read_bytes(), type=Config)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise LineageError("no config.json of an exported model", where=str(folder)) from None
     if config.model_type != MODEL_TYPE:
         raise LineageError("config.json is of another kind of model", where=str(folder))

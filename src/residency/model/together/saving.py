@@ -52,5 +52,5 @@ def load(path: Path, state: dict[str, Any]) -> Point:
     try:
         load_parts(state, checkpoint_id=path)
         return msgspec.json.decode((path / POINT_FILE).read_bytes(), type=Point)
-    except (OSError, msgspec.DecodeError, CheckpointException):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError, CheckpointException):
         raise LineageError("a checkpoint cannot be read", where=path.name, mend="delete it") from None
