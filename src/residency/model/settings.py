@@ -62,7 +62,7 @@ def read_settings(folder: Path) -> Settings:
                 mend="train it again, or ask with the code that trained it",
             )
         return msgspec.json.decode(body, type=Settings)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError):
         raise LineageError("the model's settings cannot be read", where=SETTINGS_FILE) from None
 
 
