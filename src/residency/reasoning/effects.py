@@ -3,8 +3,8 @@
 EconML's `LinearDRLearner`, cross-fitted by patient: propensity and outcome models of a fold never saw it.
 A patient's own effect is the average one times their risk over the mean risk: a relative effect is more alike
 between patients than an absolute one (the *risk modelling* of the PATH statement). Covariates are plain, and
-nothing of a model that was trained on these outcomes. Where hardly anybody comparable was treated, or was not,
-there is no figure.
+nothing of a model that was trained on these outcomes. Where hardly anybody comparable was treated, or was
+not, there is no figure.
 """
 
 import warnings
