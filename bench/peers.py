@@ -218,20 +218,21 @@ def every_query(
     """Train everyquery, one query a pass, and ask for every bin of the outcome's values."""
     environment = asked.environments / "everyquery"
     spans = [f"min_duration={setting.days / 5}", f"max_duration={setting.days * 4}"]
-    cpu_seconds(
-        [
-            "EQ_generate_training_tasks",
-            f"data_dir={out / 'events'}",
-            f"out_dir={out / 'tasks'}",
-            f"query_codes={out / 'cohort'}",
-            "split=train",
-            "min_prediction_times_per_subject=5",
-            "num_queries=4096",
-            "max_workers=1",
-            *spans,
-        ],
-        environment,
-    )
+    if not (out / "tasks").exists():
+        cpu_seconds(
+            [
+                "EQ_generate_training_tasks",
+                f"data_dir={out / 'events'}",
+                f"out_dir={out / 'tasks'}",
+                f"query_codes={out / 'cohort'}",
+                "split=train",
+                "min_prediction_times_per_subject=5",
+                "num_queries=4096",
+                "max_workers=1",
+                *spans,
+            ],
+            environment,
+        )
     codes = pl.read_parquet(out / "cohort/metadata/codes.parquet")["code"]
     bins = pl.DataFrame({"query": codes.filter(codes.str.starts_with(setting.code))})
     (out / "queries").mkdir(exist_ok=True)
@@ -239,7 +240,7 @@ def every_query(
     truth.join(bins, how="cross").with_columns(duration_days=days).write_parquet(out / "queries/0.parquet")
     given = {"cohort": out / "cohort", "tasks": out / "tasks", "queries": out / "queries", "out": out / "run"}
     flags = [f"--{name}={value}" for name, value in {**given, "seconds": asked.seconds}.items()]
-    cpu_seconds(["python", str(HERE / "beside/every_query.py"), *flags], environment)
+    cpu_seconds(["python", str(HERE / "beside/one_query.py"), *flags], environment)
     said = pl.read_parquet(out / "run/said.parquet")
     whole = said.group_by("subject_id").agg(probability=1.0 - (1.0 - pl.col("probability")).product())
     events, tokens = _counts(out)

@@ -8,6 +8,7 @@ meds-eic-ar's `micro`: 4 layers of width 256.
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -70,8 +71,8 @@ def trained(asked: argparse.Namespace, seconds: float, steps: int) -> tuple[Ever
     lightning.seed_everything(0)
     module = EveryQueryLightningModule(
         network(asked.out / "network", config),
-        optimizer=lambda weights: torch.optim.AdamW(weights, lr=2e-4, weight_decay=0.05),
-        LR_scheduler=get_cosine_schedule_with_warmup,
+        optimizer=partial(torch.optim.AdamW, lr=2e-4, weight_decay=0.05),
+        LR_scheduler=partial(get_cosine_schedule_with_warmup, num_cycles=0.5),
         warmup_ratio=0.05,
     )
     loader = ResumableDatamodule(
