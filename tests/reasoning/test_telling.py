@@ -23,6 +23,7 @@ from residency.contract.questions import (
     LikeThis,
     NextTest,
     Outcome,
+    Rollout,
     Treatment,
 )
 from residency.model import Model
@@ -51,6 +52,7 @@ def every_kind(as_of: int) -> list[AnyQuestion]:
         Differential(imminent_days=30.0),
         NextTest(outcome=PARENT, horizon_days=365.0, act_above=0.4, tests=("creatinine",)),
         LikeThis(outcomes=(PARENT,)),
+        Rollout(horizon_days=30.0, draws=5),
         *(Draft(document=document) for document in get_args(Draft.__annotations__["document"])),
     ]
 

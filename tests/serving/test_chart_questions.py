@@ -97,11 +97,11 @@ def test_a_differential_and_a_next_test_are_answered_of_the_callers_own_records(
         assert cited | {one.citation.source for one in answer.moved} <= sent
 
 
-@pytest.mark.parametrize("question", [{"kind": "rollout", "horizon_days": 30}])
-def test_a_kind_that_nothing_answers_is_refused(client: TestClient, world: Any, question: Any) -> None:
+@pytest.mark.parametrize("question", [{"kind": "like_this", "horizon_days": 365.25}])
+def test_what_needs_the_train_patients_is_refused(client: TestClient, world: Any, question: Any) -> None:
     response = asked(client, world.bundles[0], question)
     assert response.status_code == 422
-    assert "changes" in response.json()["mend"]
+    assert "train patients" in response.json()["what"]
 
 
 def test_a_risk_that_was_not_granted_comes_by_no_other_question(client: TestClient, world: Any) -> None:

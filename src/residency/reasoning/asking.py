@@ -6,7 +6,7 @@ nothing else.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 import numpy as np
@@ -22,11 +22,13 @@ from residency.contract.questions import (
     Differential,
     Forecast,
     LikeThis,
+    Modality,
     Moved,
     NextTest,
+    Rollout,
     Treatment,
 )
-from residency.model import Model, States
+from residency.model import Asked, Futures, Model, RolloutSpec, States, rollouts
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
 from residency.reasoning.alike import Alike, hold_against
 from residency.reasoning.answers import Answers
@@ -35,7 +37,7 @@ from residency.reasoning.covariates import Instant
 from residency.reasoning.differential import first_records
 from residency.reasoning.effects import Effects
 from residency.reasoning.evidence import evidence
-from residency.reasoning.figures import Ask, Figures, try_tests
+from residency.reasoning.figures import Ask, Figures, Measure, try_tests
 from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
 from residency.reasoning.outcomes import Cause
@@ -163,6 +165,8 @@ class _Asker:
         """Work out what an answer needs of the model beside forecasts; nothing where there is no risk."""
         if isinstance(question, LikeThis):
             return Figures(alike=hold_against(question, self.model, self.packed, index, self.alike))
+        if isinstance(question, Rollout):
+            return Figures(futures=self._futures(question, index), vocabulary=self.model.vocabulary)
         patient, as_of = int(index.patient[0]), int(index.as_of[0])
         if isinstance(question, Treatment) and question.mode == "research" and self.effects:
             now = Instant(self.packed, patient, as_of, as_of)
@@ -176,13 +180,33 @@ class _Asker:
             asked = msgspec.structs.replace(asked, outcomes=likeliest)
             return Figures(moved=(name, self._evidence(asked, index)))
         if isinstance(question, NextTest):
-            ask = self._risk_alone(risk_of(question))
             return Figures(
                 tried=try_tests(
-                    question, self.packed, patient, as_of, ask=ask, vocabulary=self.model.vocabulary
+                    question,
+                    self.packed,
+                    index,
+                    ask=self._risk_alone(risk_of(question)),
+                    measure=self._measuring(index),
+                    vocabulary=self.model.vocabulary,
                 )
             )
         return Figures()
+
+    def _futures(self, question: Rollout, index: Index) -> Futures | None:
+        """Simulate one patient's futures; None where nothing is known of the patient."""
+        if not place(self.packed, index).known[0]:
+            return None
+        view = view_of(self.model, self.packed, self.attachments, frozenset(get_args(Modality)), index)
+        settings = RolloutSpec(horizon_days=question.horizon_days, draws=question.draws, seed=question.seed)
+        asked = Asked(index.patient, index.as_of)
+        return rollouts(self.model, view.packed, asked, settings, encoded=view.encoded or None)[0]
+
+    def _measuring(self, index: Index) -> Measure:
+        """Give what the distribution of a result is, if it is measured now; from codes alone."""
+        at, codes = place(self.packed, index), self.model.vocabulary.codes
+        states = self.model.encode(self.packed, index.patient)
+        moment = at.moment - self.packed.moment_offset[index.patient]
+        return lambda code: self.model.measured(states, moment, at.elapsed_days, codes[code])
 
     def with_evidence(self, questions: Sequence[Forecast], index: Index) -> Answers:
         """Give risks at index times, and what moved the model where that is asked for and there is a risk."""

@@ -25,6 +25,7 @@ LEAST_ARM: Final = 50  # patients with overlap of either arm: with fewer there i
 LEAST_EVENTS: Final = 10
 LEVEL: Final = 0.90
 _Z: Final = 1.6449
+_PENALTIES: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # as scikit-learn counts: small is strong
 _SCALE: Final = (0.2, 3.0)  # of the average effect, by the patient's own risk
 _Rows = Float64[np.ndarray, "patient covariate"]
 
@@ -166,9 +167,12 @@ def _within(chance: Float64[np.ndarray, " patient"], least: float) -> Bool[np.nd
 
 
 def _logistic(seed: int) -> Any:
+    """Give a model whose penalty is chosen by cross-validation: of few patients it learns little."""
     from sklearn.linear_model import LogisticRegression  # an extra
+    from sklearn.model_selection import GridSearchCV
 
-    return LogisticRegression(C=0.1, max_iter=2000, random_state=seed)
+    one = LogisticRegression(max_iter=500, random_state=seed)
+    return GridSearchCV(one, {"C": _PENALTIES}, cv=3, scoring="neg_log_loss")
 
 
 def _trees(seed: int) -> Any:
@@ -176,7 +180,14 @@ def _trees(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=4, min_samples_leaf=30, l2_regularization=1.0, random_state=seed
+        max_iter=40,
+        max_leaf_nodes=4,
+        min_samples_leaf=30,
+        l2_regularization=1.0,
+        random_state=seed,
+        early_stopping=True,
+        validation_fraction=0.25,
+        n_iter_no_change=5,
     )
 
 

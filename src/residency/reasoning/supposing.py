@@ -1,11 +1,14 @@
 """In: one patient's timeline, and results that might come. Out: the timeline as though each had just come."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from residency.contract.packed import Packed
-from residency.timeline import concatenate
+from residency.reasoning.index import Index
+from residency.timeline import take
+from residency.timeline.extending import Added, extended
 
 
 class Result(NamedTuple):
@@ -15,32 +18,20 @@ class Result(NamedTuple):
     value: float
 
 
-def suppose(cut: Packed, results: list[tuple[Result, ...]], as_of: int) -> Packed:
-    """Give a patient's timeline once for each set of results, with these at its end.
+def suppose(cut: Packed, results: Sequence[tuple[Result, ...]], as_of: int) -> tuple[Packed, Index]:
+    """Give a patient's timeline once for each set of results, with these at its end, and where to ask.
 
     Args:
         cut: one patient, cut at the time of asking.
-        results: sets of results that might come together.
-        as_of: when, µs.
+        results: sets of results that might come together; each holds some.
+        as_of: when, µs; a moment of this very time is followed by the next microsecond.
     """
-    return concatenate([_with(cut, some, as_of) for some in results])
-
-
-def _with(cut: Packed, some: tuple[Result, ...], as_of: int) -> Packed:
-    """Append one moment; where the newest moment is of this very time, the results join it."""
-    if not some:
-        return cut
-    joins = bool(cut.moment_time[-1] == as_of)
-    n = len(some)
-    ends = cut.event_offset[-1:] + n
-    attached = cut.attachment_offset[-1:]
-    return cut.with_arrays(
-        moment_time=cut.moment_time if joins else np.append(cut.moment_time, as_of),
-        moment_offset=cut.moment_offset if joins else np.array([0, cut.n_moments + 1], np.int64),
-        event_offset=np.concatenate([cut.event_offset[:-1] if joins else cut.event_offset, ends]),
-        event_code=np.append(cut.event_code, np.array([one.code for one in some], np.int32)),
-        event_value=np.append(cut.event_value, np.array([one.value for one in some], np.float32)),
-        event_time=np.append(cut.event_time, np.full(n, as_of)),
-        event_ref=np.append(cut.event_ref, np.zeros(n, np.int64)),
-        attachment_offset=cut.attachment_offset if joins else np.append(cut.attachment_offset, attached),
+    rows = np.arange(len(results))
+    time = np.full(len(results), max(as_of, int(cut.moment_time[-1]) + 1), np.int64)
+    events = Added(
+        moment=np.repeat(rows, [len(some) for some in results]),
+        code=np.array([one.code for some in results for one in some], np.int64),
+        value=np.array([one.value for some in results for one in some], np.float32),
     )
+    copies = take(cut, np.zeros(len(results), np.int64))
+    return extended(copies, rows, time, events), Index(rows, time)

@@ -25,6 +25,7 @@ from residency.contract.questions import (
     Modality,
     NextTest,
     Risk,
+    Rollout,
     Statement,
     Treatment,
 )
@@ -40,9 +41,10 @@ from residency.reasoning.next_test import advised
 from residency.reasoning.resembling import resembling
 from residency.reasoning.treatment import baseline, weighed
 from residency.reasoning.trying import risk_of
+from residency.reasoning.unfolding import unfolded
 
-TOLD: Final = (Changes, Differential, NextTest, Treatment, LikeThis, Draft)
-ANSWERED: Final = "forecast, changes, differential, next_test, treatment, like_this, draft"
+TOLD: Final = (Changes, Differential, NextTest, Treatment, Rollout, LikeThis, Draft)
+ANSWERED: Final = "forecast, changes, differential, next_test, treatment, rollout, like_this, draft"
 NOTHING: Final = Figures()
 _YEAR: Final = 365.25
 _STALE_DAYS: Final = 730.5
@@ -134,9 +136,18 @@ def tell(
         )
     if isinstance(question, LikeThis):
         return _alike(question, figures, empty)
+    if isinstance(question, Rollout):
+        return _unfolded(question, chart, figures, empty)
     told = _with_risks(empty, found[0], *_worked_out(question, chart, found[0], figures), figures)
     research = isinstance(question, Treatment) and question.mode == "research"
     return msgspec.structs.replace(told, research=told.research or research)
+
+
+def _unfolded(question: Rollout, chart: Chart, figures: Figures, empty: Answer) -> Answer:
+    if figures.futures is None or figures.vocabulary is None:
+        raise QuestionError("no future was simulated", where="kind")
+    said = unfolded(question, chart, figures.futures, figures.vocabulary)
+    return msgspec.structs.replace(empty, statements=(*empty.statements, *said), research=True)
 
 
 def _alike(question: LikeThis, figures: Figures, empty: Answer) -> Answer:

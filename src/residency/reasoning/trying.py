@@ -17,10 +17,11 @@ from jaxtyping import Float64
 from residency.contract.errors import QuestionError
 from residency.contract.questions import Forecast, NextTest
 from residency.contract.specs import read, spec
+from residency.model import Measured
 from residency.reasoning.concepts import concepts, table
 from residency.timeline import Vocabulary
 
-N_RESULTS: Final = 9  # results that stand for all that may come
+_LEAST_SHARE: Final = 0.01
 
 
 @spec
@@ -161,9 +162,8 @@ def _code(name: str, vocabulary: Vocabulary) -> int | None:
     return max(valued, key=lambda one: int(vocabulary.n_patients[one]), default=None)
 
 
-def results_of(vocabulary: Vocabulary, code: int) -> Float64[np.ndarray, " result"]:
-    """Give values that stand for all results of a test, each as likely: quantiles of the train patients'."""
-    part = slice(int(vocabulary.knot_offset[code]), int(vocabulary.knot_offset[code + 1]))
-    levels = (np.arange(N_RESULTS) + 0.5) / N_RESULTS
-    values: np.ndarray = np.interp(levels, vocabulary.levels[part], vocabulary.knots[part])
-    return values.astype(np.float64)
+def results_of(found: Measured) -> tuple[Float64[np.ndarray, " result"], Float64[np.ndarray, " result"]]:
+    """Give values that stand for all results that may come, and how likely each is, but the unlikeliest."""
+    share = found.share[0].astype(np.float64)
+    kept = share >= _LEAST_SHARE
+    return found.middle[kept].astype(np.float64), share[kept] / share[kept].sum()

@@ -24,6 +24,7 @@ from residency.contract.questions import (
     Forecast,
     Modality,
     NextTest,
+    Rollout,
     Statement,
 )
 from residency.reasoning import (
@@ -193,7 +194,7 @@ class Bedside:
         self, question: AnyQuestion, patient: Patient, time: datetime, found: Sequence[Answer]
     ) -> Figures:
         """Work out what an answer needs of the model, of the de-identified patient, like all figures."""
-        if not isinstance(question, Differential | NextTest):
+        if not isinstance(question, Differential | NextTest | Rollout):
             return Figures()
         veiled = self.veil.over(patient.events, patient.documents)
         packing = packing_of(

@@ -1,0 +1,158 @@
+"""Is the evidence faithful? `bench/evidence.py FOLDER [PATIENTS] [SEED]`. Simulated, held-out patients.
+
+Comprehensiveness: how far the risk moves without the first evidence; the control is the other code that was
+last seen nearest to it in time and as often. Sufficiency: how far the risk lies from the whole with that code
+alone. Randomised weights: what a model of random weights calls evidence, taken from the true one. Planted: of
+patients in whom a disease has begun unseen, whether one of its own signs is among the five, beside five codes
+drawn at random.
+"""
+
+import copy
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from invented import CODES, Invented, hospital, made
+
+from residency import Index, Model, ask
+from residency.contract.codes import BIRTH
+from residency.contract.packed import Packed
+from residency.contract.questions import Forecast, Outcome
+from residency.reasoning import Limits
+from residency.reasoning.evidence import without_codes
+from residency.simulation.medicine import hospital as tables
+from residency.timeline import take, until
+
+EVERYTHING = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
+DISEASES = ("type_2_diabetes", "chronic_kidney_disease", "heart_failure", "lung_cancer")
+N_EACH = 12
+
+
+def question(disease: str, *, evidence: bool) -> Forecast:
+    """Ask for the first record within a year."""
+    outcome = Outcome(name=disease, codes=CODES[disease])
+    return Forecast(outcomes=(outcome,), horizons_days=(365.25,), interval=False, evidence=evidence)
+
+
+def risk(model: Model, packed: Packed, as_of: int, disease: str) -> float:
+    """Give the risk of the one patient."""
+    index = Index(np.zeros(1, np.int64), np.array([as_of]))
+    return float(ask(model, packed, [question(disease, evidence=False)], index, limits=EVERYTHING).risk[0, 0])
+
+
+def signs(disease: str) -> set[str]:
+    """Give the codes that the simulation lets a hidden disease show itself by."""
+    of = next(one for one in tables().disease if one.name == disease)
+    found = {f"LOINC/{one.lab}" for one in of.marker} | {f"ICD10CM/{one.code}" for one in of.sign}
+    icd = {one.icd: one.snomed for one in tables().condition}
+    found |= {f"SNOMED/{icd[one.code]}" for one in of.sign if one.code in icd}
+    return found | {f"SNOMED/{one.code}" for one in of.procedure} | {f"RXNORM/{one.code}" for one in of.drug}
+
+
+def moments(of: Invented, disease: str, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Give moments at which the disease has begun and nobody knows."""
+    found = []
+    for shard, packed in enumerate(of.timelines.shards):
+        for row in of.judges(shard).tolist():
+            begun, known = of.spans()[disease].get(int(packed.subject[row]), (2**62, 2**62))
+            time = packed.moment_time[packed.moments_of(row)][1:]
+            mine = time[(time >= begun) & (time < known - 86_400_000_000)]
+            if len(mine):
+                found.append((shard, row, int(mine[-1])))
+    return [found[n] for n in rng.permutation(len(found))[:N_EACH]]
+
+
+def control(cut: Packed, first: int, codes: list[int]) -> int:
+    """Give the other code that was last seen nearest in time, and as often."""
+    last = {code: int(np.flatnonzero(cut.event_code == code)[-1]) for code in codes}
+    times = {code: int(cut.event_time[at]) for code, at in last.items()}
+    often = {code: int((cut.event_code == code).sum()) for code in codes}
+    others = [code for code in codes if code != first]
+    return min(others, key=lambda code: (abs(times[code] - times[first]), abs(often[code] - often[first])))
+
+
+def main(folder: Path, n_patients: int = 4000, seed: int = 11) -> None:
+    """Print the table."""
+    of, rng = made(folder, hospital(n_patients, seed)), np.random.default_rng(0)
+    senseless = replace(of.model, network=copy.deepcopy(of.model.network))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in senseless.network.parameters():
+            weight.copy_(torch.randn_like(weight) * 0.1)
+    rows, planted = [], []
+    for disease in DISEASES:
+        for shard, row, at in moments(of, disease, rng):
+            cut = until(take(of.timelines.shards[shard], np.array([row])), at)
+            one = judged(of, senseless, cut, at, disease, rng)
+            if one is not None:
+                rows.append(one[0])
+                planted.append(one[1])
+    found, hits = np.array(rows), np.array(planted)
+    print(f"| {len(found)} patients | evidence (90% interval) | control | difference |")
+    print("|---|---|---|---|")
+    for name, a, b in (
+        ("comprehensiveness: change without it", 0, 1),
+        ("sufficiency: distance with it alone", 2, 3),
+        ("randomised weights: change without theirs", 4, 1),
+    ):
+        cells = [mean(found[:, a], rng), mean(found[:, b], rng), mean(found[:, a] - found[:, b], rng)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(
+        f"| planted: a sign of the disease among the five | {mean(hits[:, 0], rng)} |"
+        f" {mean(hits[:, 1], rng)} | {mean(hits[:, 0] - hits[:, 1], rng)} |"
+    )
+
+
+def judged(
+    of: Invented, senseless: Model, cut: Packed, at: int, disease: str, rng: np.random.Generator
+) -> tuple[list[float], list[float]] | None:
+    """Give the changes of one patient's risk, and whether signs of the disease were named."""
+    records = pl.DataFrame({"source": ["x/1"] * (int(cut.event_ref.max()) + 1)})
+    index = Index(np.zeros(1, np.int64), np.array([at]))
+    moved, theirs = (
+        ask(model, cut, [question(disease, evidence=True)], index, records=records, limits=EVERYTHING)[
+            0
+        ].moved
+        for model in (of.model, senseless)
+    )
+    birth = of.model.vocabulary.index_of(BIRTH)
+    codes = [int(code) for code in np.unique(cut.event_code) if code not in (birth, 0)]
+    if not moved or not theirs or len(codes) < 6:
+        return None
+    first, wrong = (of.model.vocabulary.index_of(one[0].code) for one in (moved, theirs))
+    other, whole = control(cut, first, codes), risk(of.model, cut, at, disease)
+    gone = [
+        abs(risk(of.model, without_codes(cut, np.array([code])), at, disease) - whole)
+        for code in (first, other, wrong)
+    ]
+    alone = [
+        abs(
+            risk(of.model, without_codes(cut, np.array([c for c in codes if c != code])), at, disease) - whole
+        )
+        for code in (first, other)
+    ]
+    named = {one.code for one in moved}
+    drawn = {
+        of.model.vocabulary.codes[int(code)] for code in rng.choice(codes, min(5, len(codes)), replace=False)
+    }
+    return [gone[0], gone[1], *alone, gone[2]], [
+        float(bool(named & signs(disease))),
+        float(bool(drawn & signs(disease))),
+    ]
+
+
+def mean(values: np.ndarray, rng: np.random.Generator) -> str:
+    """Write a mean with its 90% interval."""
+    means = values[rng.integers(len(values), size=(500, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.05, 0.95])
+    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as temporary:
+        main(Path(words[0]) if words else Path(temporary), *map(int, words[1:]))
