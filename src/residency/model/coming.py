@@ -12,10 +12,10 @@ from residency.model.generative import VALUE_BINS, Coming, Results
 from residency.model.inputs import Layout, spread
 from residency.model.outcomes import ABSENT, HOUR, Followed, Index, Targets, interval_of
 from residency.model.routine import Routine, lead_of, present_in, slots_of
-from residency.timeline import Vocabulary
+from residency.timeline import Vocabulary, moment_of_event
 from residency.timeline.segments import ranges
 
-RESULTS: Final = 256  # at most, that are learned from in a batch
+RESULTS: Final = 128  # at most, that are learned from in a batch
 
 
 def valued_codes(vocabulary: Vocabulary) -> Int64[np.ndarray, " valued"]:
@@ -90,8 +90,9 @@ class Watch:
         self, packed: Packed, index: Index
     ) -> tuple[Int64[np.ndarray, " index"], Int64[np.ndarray, " index"]]:
         """Give the next routine moment after each instant, and the wait; a wait for ever where none comes."""
-        events = np.flatnonzero(self.slot[np.asarray(packed.event_code)] >= 0)
-        moments = np.unique(np.searchsorted(packed.event_offset, events, "right") - 1)
+        holds = np.zeros(packed.n_moments, bool)
+        holds[moment_of_event(packed)[self.slot[np.asarray(packed.event_code)] >= 0]] = True
+        moments = np.flatnonzero(holds)
         after = np.searchsorted(moments, index.moment, "right")
         found = np.append(moments, packed.n_moments)[after]
         there = found < packed.moment_offset[index.patient + 1]
