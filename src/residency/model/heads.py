@@ -144,8 +144,9 @@ class Logits(nn.Module):
     def forward(self, h: Float32[Tensor, "row head width"]) -> Float32[Tensor, "row head task"]:
         """Give logits of every task."""
         weight = self.map["weight"].view(N_HEADS, self.n_tasks, h.shape[-1])
-        logits = torch.einsum("rhw,htw->rht", h, weight)
-        return logits + self.map["bias"].view(N_HEADS, self.n_tasks)
+        bias = self.map["bias"].view(N_HEADS, self.n_tasks)
+        result: Tensor = torch.einsum("rhw,htw->rht", h, weight) + bias
+        return result
 
 
 class LabelHead(nn.Module):
