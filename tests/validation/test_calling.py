@@ -135,4 +135,6 @@ def test_what_a_service_speaks_is_read_off_its_address() -> None:
 def test_a_release_is_read_as_it_answers() -> None:
     golden = (Path(__file__).parents[1] / "golden" / "1" / "answer.json").read_bytes()
     assert read_reply("residency", golden, "7").score == 0.12
+    wrapped = b'{"answer": ' + golden + b', "sentences": [], "banner": ""}'  # as the service sends it
+    assert read_reply("residency", wrapped, "7").score == 0.12
     assert read_reply("residency", b'{"kind": "abstained", "reasons": []}', "7").reason == "declined"

@@ -86,7 +86,8 @@ def _of_chat(answer: dict[str, Any]) -> Reply:
 
 
 def _of_release(answer: dict[str, Any]) -> Reply:
-    risks = answer.get("risks")
+    inner = answer.get("answer", answer)  # as `/residency/v1/ask` wraps it
+    risks = inner.get("risks") if isinstance(inner, dict) else None
     if not isinstance(risks, list) or not risks:
         return Reply(None, DECLINED)
     read = [_number(one.get("probability")) for one in risks if isinstance(one, dict)]
