@@ -105,16 +105,21 @@ def test_a_supposed_result_counts_as_though_it_had_come(model: Model, packed: Pa
 def test_the_clinics_one_telling_test_is_advised_where_the_decision_hangs_on_it(
     model: Model, packed: Packed
 ) -> None:
-    index = places(packed, 40)
     records = pl.DataFrame({"source": [f"Observation/{n}" for n in range(int(packed.event_ref.max()) + 1)]})
-    answers = ask(model, packed, [QUESTION], index, records=records)
-    told = [answers[row] for row in range(40)]
-    assert "test" in {one.tag for answer in told for one in answer.statements}
-    for answer in told:
-        results = [risk.probability for risk in answer.risks if " if " in risk.outcome]
-        if any(one.tag == "test" for one in answer.statements):
-            assert len(set(results)) > 1
-            assert all(one.citations for one in answer.statements if one.tag == "test")
+    plain = Forecast(outcomes=(STAGE,), horizons_days=(400.0,), interval=False)
+    index = places(packed, 4)
+    risk = ask(model, packed, [plain], index).risk[:, 0]
+    advised = []
+    for row in np.flatnonzero(np.isfinite(risk)):
+        one = index.take(np.array([row]))
+        near = [min(float(risk[row]) * share, 0.99) for share in np.linspace(0.5, 1.5, 21)]
+        questions = [msgspec.structs.replace(QUESTION, act_above=level) for level in (*near, 0.9999)]
+        answers = ask(model, packed, questions, one, records=records)
+        said = [answers.answer(0, number).statements for number in range(len(questions))]
+        advised += [text for statements in said for text in statements if text.tag == "test"]
+        assert "no_test" in {text.tag for text in said[-1]}
+    assert advised
+    assert all(one.citations for one in advised)
 
 
 def test_an_unknown_test_and_a_cost_of_nothing_asked_about_are_refused(model: Model, packed: Packed) -> None:

@@ -34,4 +34,5 @@ def suppose(cut: Packed, results: Sequence[tuple[Result, ...]], as_of: int) -> t
         value=np.array([one.value for some in results for one in some], np.float32),
     )
     copies = take(cut, np.zeros(len(results), np.int64))
-    return extended(copies, rows, time, events), Index(rows, time)
+    seen_until = np.where(copies.observation_end == as_of, time[0], copies.observation_end)
+    return extended(copies.with_arrays(observation_end=seen_until), rows, time, events), Index(rows, time)
