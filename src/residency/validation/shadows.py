@@ -99,6 +99,7 @@ class Room:
             targets=names,
             edges_days=np.asarray(targets.edges_days, np.float64),
             labels=(),
+            routine=np.asarray(given.marginals.routine.code, np.int64),
             calibration=Calibration.none(0, len(names)),
             digest="",
             network=network.eval().requires_grad_(False),
