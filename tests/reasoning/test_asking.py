@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
-from residency.contract.questions import Answer, Forecast, Outcome, Rollout, read_question
+from residency.contract.questions import Answer, Forecast, Outcome, read_question
 from residency.model import Model
 from residency.reasoning import Examined, Index, Limits, ask
 from residency.timeline import take, until
@@ -197,7 +197,6 @@ def test_an_answer_survives_the_contract(model: Model, packed: Packed) -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        Rollout(horizon_days=30.0),  # type: ignore[arg-type]
         Forecast(outcomes=(PARENT,), horizons_days=(1e6,)),
         Forecast(outcomes=(Outcome(name="x", label="nobody_trained_this"),)),
         Forecast(outcomes=(PARENT,), evidence=True),

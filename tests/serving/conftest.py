@@ -113,8 +113,9 @@ def invented_bundle(number: int, rng: np.random.Generator) -> dict[str, Any]:
             resources.append(_condition(patient, f"c{n}", "E11.9", time))
         if rng.random() < 0.05:
             resources.append(_condition(patient, f"h{n}", "I10", time))
-        time += timedelta(days=float(rng.uniform(20, 200)))
-    if number % 7 == 0:
+        last, time = time, time + timedelta(days=float(rng.uniform(20, 200)))
+    if number % 7 == 0:  # soon, while the others' results go on coming in
+        time = last + timedelta(days=1)
         resources[0]["deceasedDateTime"] = f"{time.isoformat(timespec='seconds')}Z"
     resources += invented.documents(number)
     entries = [{"resource": resource} for resource in resources]

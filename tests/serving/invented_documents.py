@@ -55,7 +55,7 @@ def documents(number: int) -> list[dict[str, Any]]:
     if number % 2 == 0:
         text = f"Patient: Wilhelmina Quill, {patient}. Seen 03/02/2020. Denies chest pain. Has a cough."
         found += [note(patient, "n1", f"{text}\n{MARKUP}\n{ORDER}" if number == 0 else text)]
-        found += [note(patient, "n2", LATE, "2025-06-01T09:00:00")]
+        found += [note(patient, "n2", LATE, "2023-12-20T09:00:00")]
         found[-1]["context"] = {"period": {"start": WRITING}}
     if number % 3 == 0:
         found.append(call(patient, CALLS[number // 3 % len(CALLS)]))

@@ -84,7 +84,7 @@ def test_every_kind_of_record_opens_by_a_click_and_stays_inert(page: Any) -> Non
     assert "Images (2)" in shown
     assert "Used: coded records, notes, images, genome." in shown
     _move(page, AS_OF)
-    page.wait_for("Notes (1)")  # the addendum of 2025 is not there
+    page.wait_for("Notes (1)")  # the late addendum is not there
     assert "Notes (2)" not in page.wait_for("Used:")
     page.click("Progress note")
     text = page.wait_for("As it stands in the record.")

@@ -91,8 +91,8 @@ class FutureHead(nn.Module):
         self.what = nn.ParameterDict({name: torch.zeros(n, reads) for name in ("lead", "company")})
         self.code = nn.Parameter(torch.randn(n_valued, _CODE))
         self.value = Gated(reads + _CODE + PANEL_FEATURES, _HIDDEN, CLASSES)
-        edge = 0.5 - 0.5 * torch.cos(torch.linspace(0.0, torch.pi, VALUE_BINS + 1))
-        share = torch.cat([edge.diff(), torch.tensor([0.02])]).log()
+        edge = 0.5 - 0.5 * torch.cos(torch.linspace(0.0, torch.pi, VALUE_BINS + 1, device=lead.device))
+        share = torch.cat([edge.diff(), lead.new_tensor([0.02])]).log()
         bias = {"when": log_rate, "lead": lead, "company": together, "value": share.repeat(n_valued, 1)}
         self.bias = nn.ParameterDict({name: tensor.clone() for name, tensor in bias.items()})
         with torch.no_grad():

@@ -32,12 +32,12 @@ from residency.contract.questions import (
 from residency.reasoning.answers import instant, microseconds
 from residency.reasoning.changes import changed
 from residency.reasoning.chart import Chart
+from residency.reasoning.choosing import advised
 from residency.reasoning.contradictions import contradictions
 from residency.reasoning.differential import differed, first_records
 from residency.reasoning.drafts import drafted
 from residency.reasoning.figures import Figures
 from residency.reasoning.loops import open_loops
-from residency.reasoning.next_test import advised
 from residency.reasoning.resembling import resembling
 from residency.reasoning.treatment import baseline, weighed
 from residency.reasoning.trying import risk_of

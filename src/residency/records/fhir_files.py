@@ -31,6 +31,7 @@ ENOUGH_BYTES: Final = 32 << 20
 """Notes are long: a batch of them is cut by its size."""
 _REFERRED: Final = frozenset({Patient, Encounter, Medication})
 """What other resources refer to, maybe by what a bundle calls it."""
+_CUT_SHORT: Final = "not whole JSON: the file is cut short or damaged"
 _KNOWN: Final = frozenset(NOT_READ) | frozenset(READ) | {"Bundle"}
 
 
@@ -236,9 +237,7 @@ def _one(
     except (msgspec.ValidationError, UnicodeDecodeError):
         _odd(document, body, row, found)
     except (msgspec.DecodeError, RecursionError):
-        raise InputError(
-            "not whole JSON: the file is cut short or damaged", where=document.where(row)
-        ) from None
+        raise InputError(_CUT_SHORT, where=document.where(row)) from None
     else:
         found.name(resource, url)
         found.take(resource)
@@ -250,6 +249,8 @@ def _odd(document: Document, body: bytes | msgspec.Raw, row: int, found: Found) 
         kind = HEAD.decode(body).resourceType
     except (msgspec.ValidationError, UnicodeDecodeError):
         kind = None
+    except (msgspec.DecodeError, RecursionError):  # what is damaged comes after what is odd
+        raise InputError(_CUT_SHORT, where=document.where(row)) from None
     if kind is None:
         raise InputError("JSON without a resourceType: not FHIR", where=document.where(row))
     if kind == "Bundle":

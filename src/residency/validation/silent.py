@@ -107,7 +107,7 @@ def arm_of(subject: Int64[np.ndarray, " patient"], share: float, seed: int) -> n
 
     Example:
         >>> arm_of(np.array([1, 2, 3, 4]), 0.5, 0).tolist()
-        ['held_back', 'shown', 'shown', 'held_back']
+        ['shown', 'shown', 'held_back', 'shown']
     """
     draw = hashed(subject, np.full(len(subject), _ARMS), seed) / float(1 << 64)
     arm: np.ndarray = np.where(draw < share, HELD_BACK, SHOWN)

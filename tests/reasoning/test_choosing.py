@@ -13,7 +13,7 @@ from residency.contract.packed import DAY, Packed
 from residency.contract.questions import Forecast, NextTest, Outcome
 from residency.model import Model
 from residency.reasoning import Index, ask
-from residency.reasoning.next_test import ranked
+from residency.reasoning.choosing import ranked
 from residency.reasoning.supposing import Result, suppose
 from residency.reasoning.trying import Choice, Tried, choices, worth
 from residency.timeline import events_of as rows_of
