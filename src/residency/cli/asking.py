@@ -26,6 +26,7 @@ from residency.contract.questions import (
 from residency.contract.specs import load_toml
 from residency.model import adaptation
 from residency.reasoning import alike_of, emulate, load_trial, phrased, speaker_of
+from residency.reasoning.answers import microseconds
 from residency.timeline.building import SOURCE_FILE
 
 
@@ -100,7 +101,7 @@ def _ask(
     place = timelines.locate(subject)
     shard = timelines.shards[place.shard]
     latest = shard.moment_time[shard.moments_of(place.patient)][-1]
-    time = latest if as_of is None else np.datetime64(as_of.replace(tzinfo=None), "us").astype(np.int64)
+    time = latest if as_of is None else microseconds(as_of)
     index = residency.Index(np.array([place.patient]), np.array([time], np.int64))
     attachments = timelines.attachments(place.shard)
     records = pl.read_parquet(timelines.paths[place.shard] / SOURCE_FILE)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Annotated
 
 import msgspec
-import numpy as np
 import typer
 
 import residency
@@ -16,6 +15,7 @@ from residency.cli.asking import read_file
 from residency.cli.show import Json, progress
 from residency.model import adaptation
 from residency.reasoning import Triage, Urgent
+from residency.reasoning.answers import microseconds
 
 
 def triage(  # noqa: PLR0913 - what the command line has
@@ -36,7 +36,7 @@ def triage(  # noqa: PLR0913 - what the command line has
     """
     opened = residency.Model.open(model)
     packed = adaptation.in_words_of(residency.Timelines.open(timelines), opened)
-    time = None if as_of is None else int(np.datetime64(as_of.replace(tzinfo=None), "us").astype(np.int64))
+    time = None if as_of is None else microseconds(as_of)
     panel = Triage(opened, packed, read_file(question), time)
     with progress() as show, out.open("wb") if out is not None else nullcontext() as file:
         found = heapq.nlargest(

@@ -229,6 +229,11 @@ class Step:
         """Make one file of a fixed name, unless it is there."""
         return self._make(path, lambda temporary: make(temporary) or 0, lambda _: path)
 
+    def put(self, path: str, body: bytes | str) -> Shard:
+        """Make one file of a fixed name that holds just this, text as UTF-8."""
+        data = body.encode() if isinstance(body, str) else body
+        return self.file(path, make=lambda temporary: temporary.write_bytes(data) and None)
+
     def finish(
         self, *, rows: Rows, result: Mapping[str, Any] | None = None, run: Mapping[str, Any] | None = None
     ) -> Manifest:

@@ -33,6 +33,7 @@ FOLDS: Final = 4
 _LEAST_PATIENTS: Final = 100  # with the label, and without
 _MOST_ROWS: Final = 400_000  # that a fold's trees grow on
 _TREES: Final = 150
+_RATE: Final = 0.06
 _FILE: Final = "taught.safetensors"
 
 
@@ -59,6 +60,26 @@ class Rows:
     def take(self, chosen: Bool[np.ndarray, " label"]) -> "Rows":
         """Give some."""
         return Rows(**{name: array[chosen] for name, array in vars(self).items()})
+
+
+def tree_settings(n_rows: int, *, learning_rate: float, leaves: int, seed: int) -> dict[str, object]:
+    """As LightGBM names them; with them the same rows give the same trees on any number of threads."""
+    return {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "learning_rate": learning_rate,
+        "num_leaves": leaves,
+        "min_data_in_leaf": min(max(n_rows // 400, 10), 100),
+        "feature_fraction": 0.5,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+        "max_bin": 63,
+        "seed": seed,
+        "deterministic": True,
+        "force_col_wise": True,
+        "verbosity": -1,
+    }
 
 
 def taught(given: Setup, work: Path, progress: Progress) -> Setup:
@@ -149,7 +170,10 @@ def _folds(rows: Rows) -> Iterator[tuple[Rows, Float32[np.ndarray, " label"]]]:
         raise TrainingError(
             "trees are to teach, and LightGBM is not installed", mend="pip install residency[validation]"
         ) from None
-    settings = _settings(len(rows.value))
+    settings = {
+        **tree_settings(len(rows.value), learning_rate=_RATE, leaves=31, seed=0),
+        "num_threads": torch.get_num_threads(),
+    }
     for fold in range(FOLDS):
         held, others = rows.take(rows.fold == fold), np.flatnonzero(rows.fold != fold)
         if not len(held.value) or not len(others):
@@ -158,23 +182,3 @@ def _folds(rows: Rows) -> Iterator[tuple[Rows, Float32[np.ndarray, " label"]]]:
         grown = lightgbm.Dataset(rows.features[some], rows.value[some], params=settings)
         trees: Any = lightgbm.train(settings, grown, _TREES)
         yield held, np.asarray(trees.predict(held.features), np.float32)
-
-
-def _settings(n_rows: int) -> dict[str, object]:
-    return {
-        "objective": "binary",
-        "metric": "binary_logloss",
-        "learning_rate": 0.06,
-        "num_leaves": 31,
-        "min_data_in_leaf": min(max(n_rows // 400, 10), 100),
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "lambda_l2": 5.0,
-        "max_bin": 63,
-        "seed": 0,
-        "deterministic": True,
-        "force_col_wise": True,
-        "verbosity": -1,
-        "num_threads": torch.get_num_threads(),
-    }

@@ -4,7 +4,7 @@ All index times of a patient come from one causal pass over the patient's moment
 nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, get_args
 
@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int8, Int64
-from scipy.stats import t as student
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
@@ -28,7 +27,7 @@ from residency.contract.questions import (
     Rollout,
     Treatment,
 )
-from residency.model import Asked, Futures, Model, RolloutSpec, States, rollouts
+from residency.model import Asked, Futures, Model, RolloutSpec, rollouts
 from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
 from residency.reasoning.alike import Alike, hold_against
 from residency.reasoning.answers import Answers
@@ -38,21 +37,17 @@ from residency.reasoning.differential import first_records
 from residency.reasoning.effects import Effects
 from residency.reasoning.evidence import evidence
 from residency.reasoning.figures import Ask, Figures, Measure, try_tests
-from residency.reasoning.incidence import cumulative_incidence
 from residency.reasoning.index import Index, Place, place
-from residency.reasoning.outcomes import Cause
-from residency.reasoning.plan import DEATH_TARGET, Examined, Plan, hints_of, plan_of
+from residency.reasoning.plan import Examined, Plan, hints_of, plan_of
 from residency.reasoning.research import local_effects
+from residency.reasoning.risks import bounds_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
 from residency.reasoning.trying import risk_of
-from residency.reasoning.views import View, view_of
+from residency.reasoning.views import view_of
 from residency.timeline import Attachments
 
-INTERVAL: Final = 0.90
 _NO_LIMITS: Final = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
-_MOMENTS_AT_ONCE: Final = 250_000
-_NUMBERS_AT_ONCE: Final = 12_000_000  # hazards worked on at once: 48 MB
 
 
 def ask(  # noqa: PLR0913 - what is asked with, and the things that limit an answer
@@ -266,7 +261,7 @@ class _Asker:
                 reason[:, barred] = code_of("not_examined")
             reason, bounds = (
                 reason[:, columns],
-                _bounds(self.model, view, part, index, (at, reason))[:, :, columns],
+                bounds_of(self.model, view, part, index, (at, reason))[:, :, columns],
             )
             bounds[:, reason != ANSWERED] = np.nan
             found.reason[:, columns], found.bounds[:, :, columns] = reason, bounds
@@ -311,17 +306,6 @@ class Found:
         )
 
 
-def _bounds(
-    model: Model, view: View, plan: Plan, index: Index, found: tuple[Place, Int8[np.ndarray, "index column"]]
-) -> Float32[np.ndarray, "3 index column"]:
-    """Give risk, low and high where something is to be answered."""
-    at, reason = found
-    bounds = np.full((3, *reason.shape), np.nan, dtype=np.float32)
-    for rows in _chunks(view.packed, index, np.flatnonzero((reason == ANSWERED).any(axis=1))):
-        bounds[:, rows] = _work_out(model, view, plan, index.take(rows), at.take(rows))
-    return bounds
-
-
 def _reasons(
     plan: Plan, packed: Packed, index: Index, at: Place, general: Int8[np.ndarray, " index"]
 ) -> Int8[np.ndarray, "index column"]:
@@ -338,95 +322,3 @@ def _reasons(
         if not part.answerable:
             mine[:] = code_of("not_examined")
     return np.where(general[:, None] != ANSWERED, general[:, None], reason)
-
-
-def _chunks(
-    packed: Packed, index: Index, rows: Int64[np.ndarray, " row"]
-) -> Iterator[Int64[np.ndarray, " row"]]:
-    """Give rows in parts that hold whole patients, of about as many moments."""
-    if not len(rows):
-        return
-    ordered = rows[np.argsort(index.patient[rows], kind="stable")]
-    patient = index.patient[ordered]
-    starts = np.flatnonzero(np.concatenate(([True], patient[1:] != patient[:-1])))
-    moments = np.cumsum(np.diff(packed.moment_offset)[patient[starts]])
-    part = (moments - 1) // _MOMENTS_AT_ONCE
-    cuts = starts[1:][part[1:] != part[:-1]]
-    yield from np.split(ordered, cuts)
-
-
-def _work_out(
-    model: Model, view: View, plan: Plan, index: Index, at: Place
-) -> Float32[np.ndarray, "3 index column"]:
-    """Give risk, low and high, of patients who are few enough to be read at once."""
-    patients, local = np.unique(index.patient, return_inverse=True)
-    states = model.encode(view.packed, patients, encoded=view.encoded)
-    moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
-    result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
-    numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
-    n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
-    for rows in np.array_split(np.arange(len(index)), n_parts):
-        never = model.never(view.packed, index.patient[rows], index.as_of[rows], plan.targets)
-        by_head = _by_head(model, states, plan, (moment[rows], at.elapsed_days[rows]), never)
-        for part in plan.parts:
-            result[:, rows, part.columns] = summary(by_head[:, :, part.columns], interval=part.interval)
-    return result
-
-
-def _by_head(
-    model: Model,
-    states: States,
-    plan: Plan,
-    instant: tuple[Int64[np.ndarray, " index"], Float32[np.ndarray, " index"]],
-    never: Bool[np.ndarray, "index target"],
-) -> Float32[np.ndarray, "index head column"]:
-    """Give the risk that each head sees; NaN in columns that the model has nothing for."""
-    moment, elapsed_days = instant
-    result = np.full((len(moment), model.n_heads, len(plan.columns)), np.nan, dtype=np.float32)
-    targets = plan.targets
-    column = {int(target): number for number, target in enumerate(targets)}
-    hazards = model.hazards(states, moment, elapsed_days, targets, never) if len(targets) else None
-    for part in plan.parts:
-        if part.label is not None:
-            risk = model.label_probability(states, moment, elapsed_days, part.label)
-            result[:, :, part.columns] = risk[:, :, None]
-        elif part.cause is not None and part.answerable and hazards is not None:
-            result[:, :, part.columns] = _incidence(model, part.cause, part.horizons_days, hazards, column)
-    return result
-
-
-def _incidence(
-    model: Model,
-    cause: Cause,
-    horizons_days: tuple[float, ...],
-    hazards: Float32[np.ndarray, "index head target interval"],
-    column: dict[int, int],
-) -> Float32[np.ndarray, "index head horizon"]:
-    """Give the cumulative incidence of one outcome, with death competing unless it is the outcome."""
-    hazard = cause.hazard(hazards, column)
-    death = hazards[:, :, column[DEATH_TARGET]]
-    competing = np.zeros_like(death) if cause.is_death else death
-    edges, horizons = (np.array(days, dtype=np.float64) for days in (model.edges_days, horizons_days))
-    return cumulative_incidence(hazard, competing, edges, horizons)
-
-
-def summary(
-    by_head: Float32[np.ndarray, "index head horizon"], *, interval: bool
-) -> Float32[np.ndarray, "3 index horizon"]:
-    """Give the mean of the heads, and a 90% interval from their spread.
-
-    The heads are fitted to bootstrap samples of patients, so their spread on the log-odds scale estimates the
-    standard error of a fit; for so few heads the quantile is Student's t. Bounds never fall with the horizon.
-    """
-    mean = by_head.mean(axis=1)
-    if not interval or by_head.shape[1] < 2:
-        nothing = np.full_like(mean, np.nan)
-        return np.stack([mean, nothing, nothing])
-    inside = np.clip(by_head, 1e-7, 1 - 1e-7)
-    log_odds = np.log(inside / (1 - inside))
-    reach = student.ppf((1 + INTERVAL) / 2, by_head.shape[1] - 1) * log_odds.std(axis=1, ddof=1)
-    centre = np.log(np.clip(mean, 1e-7, 1 - 1e-7) / (1 - np.clip(mean, 1e-7, 1 - 1e-7)))
-    low, high = 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
-    low = np.minimum(np.maximum.accumulate(low, axis=1), mean)
-    high = np.maximum(np.maximum.accumulate(high, axis=1), mean)
-    return np.stack([mean, low, high]).astype(np.float32)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Literal
 
-from residency.contract.specs import read, spec
-from residency.reasoning.concepts import concepts, table
+from residency.contract.specs import spec
+from residency.reasoning.concepts import rule_table
 
 Level = Literal["blocked", "caution"]
 
@@ -109,10 +109,7 @@ def safety() -> SafetyTable:
         SpecError: names every wrong key at once.
         KeyError: a rule speaks of something that the table of concepts lacks.
     """
-    found = read(SafetyTable, table("safety.toml"), where="safety.toml")
-    for name in spoken_of(found):
-        concepts().members(name)
-    return found
+    return rule_table(SafetyTable, "safety.toml", spoken_of)
 
 
 def spoken_of(found: SafetyTable) -> tuple[str, ...]:

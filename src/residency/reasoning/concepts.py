@@ -6,12 +6,15 @@ has no concept, and no rule sees it.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from residency.contract.specs import read
+
+Table = TypeVar("Table")
 TABLES: Final = "tables"
 DRUG_SYSTEMS: Final = ("RXNORM/", "NDC/", "ATC/", "LOCAL/")
 ALLERGY: Final = "ALLERGY/"
@@ -73,6 +76,24 @@ def concepts() -> Concepts:
                 into[code] = (*into.get(code, ()), name)
             found.by_word.update(dict.fromkeys(row.get("words", ()), name))
     found.says.update({name: name.replace("_", " ") for name in found.classes})
+    return found
+
+
+def rule_table(kind: type[Table], name: str, spoken_of: Callable[[Table], Iterable[str]]) -> Table:
+    """Read a table whose rules speak of concepts.
+
+    Args:
+        kind: what it is.
+        name: of the file.
+        spoken_of: gives all concepts that it speaks of.
+
+    Raises:
+        SpecError: names every wrong key at once.
+        KeyError: it speaks of something that the table of concepts lacks.
+    """
+    found = read(kind, table(name), where=name)
+    for one in spoken_of(found):
+        concepts().members(one)
     return found
 
 

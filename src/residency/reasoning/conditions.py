@@ -4,8 +4,8 @@ from functools import cache
 from typing import Literal
 
 from residency.contract.questions import Outcome
-from residency.contract.specs import read, spec
-from residency.reasoning.concepts import concepts, table
+from residency.contract.specs import spec
+from residency.reasoning.concepts import rule_table
 
 Speaks = Literal["for", "against"]
 
@@ -76,7 +76,10 @@ def conditions() -> Conditions:
         SpecError: names every wrong key at once.
         KeyError: a finding speaks of something that the table of concepts lacks.
     """
-    found = read(Conditions, table("conditions.toml"), where="conditions.toml")
-    for one in found.condition:
-        _ = [concepts().members(name) for name in (one.name, *(finding.of for finding in one.finding))]
-    return found
+    return rule_table(
+        Conditions,
+        "conditions.toml",
+        lambda found: [
+            name for one in found.condition for name in (one.name, *(finding.of for finding in one.finding))
+        ],
+    )

@@ -4,8 +4,8 @@ import re
 from functools import cache
 from typing import Literal
 
-from residency.contract.specs import read, spec
-from residency.reasoning.concepts import concepts, table
+from residency.contract.specs import spec
+from residency.reasoning.concepts import rule_table
 
 
 @spec
@@ -155,10 +155,7 @@ def rules() -> Rules:
         SpecError: names every wrong key at once.
         KeyError: a rule speaks of something that the table of concepts lacks.
     """
-    found = read(Rules, table("rules.toml"), where="rules.toml")
-    for name in spoken_of(found):
-        concepts().members(name)
-    return found
+    return rule_table(Rules, "rules.toml", spoken_of)
 
 
 def spoken_of(found: Rules) -> tuple[str, ...]:

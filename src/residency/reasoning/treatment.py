@@ -22,10 +22,10 @@ from residency.contract.questions import (
     Statement,
     Treatment,
 )
-from residency.contract.specs import read, spec
+from residency.contract.specs import spec
 from residency.reasoning.cautions import safety
 from residency.reasoning.chart import Chart
-from residency.reasoning.concepts import concepts, concepts_of, table
+from residency.reasoning.concepts import concepts, concepts_of, rule_table
 from residency.reasoning.research import Local, researched
 from residency.reasoning.safety import Checked, checked, current
 from residency.timeline import Vocabulary
@@ -85,10 +85,11 @@ def trials() -> Trials:
         SpecError: names every wrong key at once.
         KeyError: an effect speaks of something that the table of concepts lacks.
     """
-    found = read(Trials, table("trials.toml"), where="trials.toml")
-    for one in found.effect:
-        _ = [concepts().members(name) for name in (one.drug, one.outcome, *one.among)]
-    return found
+    return rule_table(
+        Trials,
+        "trials.toml",
+        lambda found: [name for one in found.effect for name in (one.drug, one.outcome, *one.among)],
+    )
 
 
 def baseline(question: Treatment) -> Forecast:

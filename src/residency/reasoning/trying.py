@@ -16,9 +16,9 @@ from jaxtyping import Float64
 
 from residency.contract.errors import QuestionError
 from residency.contract.questions import Forecast, NextTest
-from residency.contract.specs import read, spec
+from residency.contract.specs import spec
 from residency.model import Measured
-from residency.reasoning.concepts import concepts, table
+from residency.reasoning.concepts import concepts, rule_table
 from residency.timeline import Vocabulary
 
 _LEAST_SHARE: Final = 0.01
@@ -61,9 +61,7 @@ def tests() -> Tests:
         SpecError: names every wrong key at once.
         KeyError: a test is no concept.
     """
-    found = read(Tests, table("tests.toml"), where="tests.toml")
-    _ = [concepts().members(one.name) for one in found.test]
-    return found
+    return rule_table(Tests, "tests.toml", lambda found: [one.name for one in found.test])
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from residency.reasoning import (
     resolved,
     tell,
 )
-from residency.reasoning.answers import instant
+from residency.reasoning.answers import instant, microseconds
 from residency.release import Release
 from residency.release.allow_list import Allowed
 from residency.serving.documents import Documents
@@ -51,7 +51,6 @@ from residency.timeline import Attachments, packing_of
 
 NOT_USED: Final = "not_used"
 _MODALITIES: Final[tuple[Modality, ...]] = ("codes", "notes", "images", "variants")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times in tables are naive
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,7 @@ class Bedside:
             InputError: the policy lets none of the events through.
         """
         refuse_unknown(questions)
+        forecasts = [one for one in questions if isinstance(one, Forecast)]
         others = [one for one in questions if not isinstance(one, Forecast)]
         if others:
             return tuple(self._tell(one, patient, time, items) for time in times for one in others)
@@ -129,7 +129,7 @@ class Bedside:
         attachments = _attachments(veiled.documents)
         packing = packing_of(veiled.events, self.release.model.vocabulary, attachments=attachments)
         packed = packing.packed
-        as_of = np.array([_microseconds(time + veiled.shift) for time in times], dtype=np.int64)
+        as_of = np.array([microseconds(time + veiled.shift) for time in times], dtype=np.int64)
         index = Index(np.zeros(len(times), dtype=np.int64), as_of)
         answers = ask(
             self.release.model,
@@ -137,7 +137,7 @@ class Bedside:
             questions,
             index,
             attachments=packing.attachments,
-            records=veiled.records,
+            records=veiled.records if any(one.evidence for one in forecasts) else None,
             release=self.release.digest,
             allowed=allowed_of(items),
             limits=Limits(stalled=patient.stalled),
@@ -174,7 +174,7 @@ class Bedside:
         chart = chart_of(
             packing.packed,
             0,
-            _microseconds(time),
+            microseconds(time),
             vocabulary=vocabulary,
             records=pl.DataFrame(pl.from_arrow(patient.events.select(["source", "code"]))),
             attachments=packing.attachments,
@@ -200,7 +200,7 @@ class Bedside:
         packing = packing_of(
             veiled.events, self.release.model.vocabulary, attachments=_attachments(veiled.documents)
         )
-        as_of = np.array([_microseconds(time + veiled.shift)], dtype=np.int64)
+        as_of = np.array([microseconds(time + veiled.shift)], dtype=np.int64)
         return figures_of(
             self.release.model,
             packing.packed,
@@ -256,7 +256,3 @@ def _stalled(feeds: Sequence[str]) -> tuple[Statement, ...]:
     """Name the feeds that deliver no more: what happened since may lack."""
     text = f"Nothing has come for strangely long from: {', '.join(feeds)}; no figure until it does."
     return (Statement(text=text, citations=(), tag=NOT_USED),) if feeds else ()
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)

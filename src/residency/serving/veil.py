@@ -1,8 +1,9 @@
 """In: one patient's identified records. Out: the same without identities, and the way back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,20 +28,20 @@ class Veiled:
         documents: without identities, or those of them that the policy lets pass.
         shift: how far every time of the patient moved.
         left_out: what the policy kept back of the documents, by reason.
-        sources: the caller's own reference of each pseudonym of an event's.
+        way_back: gives the caller's own reference of each pseudonym of an event's; kept nowhere.
     """
 
     events: pa.Table
     documents: Documents
     shift: timedelta
     left_out: Mapping[str, int] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
+    way_back: Callable[[], Mapping[str, str]] = dict
 
     @property
     def records(self) -> pl.DataFrame:
         """What the rows of `events` are to the caller: a column `source`."""
         found = pl.DataFrame(pl.from_arrow(self.events.select(["source"])))
-        return found.with_columns(pl.col("source").replace(dict(self.sources)))
+        return found.with_columns(pl.col("source").replace(dict(self.way_back())))
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,11 @@ class Veil:
             Documents(notes=now.notes, images=seen, variants=now.variants, pixels=pixels),
             timedelta(microseconds=shift),
             {reason: n for reason, n in hidden.dropped.items() if n and reason.startswith(_KINDS)},
-            self._sources(events, self.policy),
+            partial(self._sources, events, self.policy),
         )
 
     def _sources(self, events: pa.Table, policy: Policy) -> dict[str, str]:
-        """Give the way back from the events' pseudonyms; it is kept nowhere."""
+        """Give the way back from the events' pseudonyms."""
         own = pl.Series(events.column("source").to_pylist(), dtype=pl.String).drop_nulls().unique()
         return dict(zip(references(own, self.key, policy.reference_kinds), own, strict=True))
 

@@ -115,9 +115,8 @@ def attack_model(
             cells=None if report is None else cells_of(read_report(report / "report.json")),
         )
         body = msgspec.json.format(msgspec.json.encode(found), indent=1)
-        step.file("attacks.json", make=lambda path: path.write_bytes(body) and None)
-        text = table(found)
-        step.file("attacks.md", make=lambda path: path.write_text(text, "utf-8") and None)
+        step.put("attacks.json", body)
+        step.put("attacks.md", table(found))
         result = {f"{one.attack}, {one.on}": one.found.outcome for one in found.findings}
         return step.finish(rows=Rows(), result=result)
 

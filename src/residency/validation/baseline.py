@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from residency.contract.specs import spec
+from residency.model.teaching import tree_settings
 from residency.validation.metrics import fit_logistic
 from residency.validation.tally import Scored, exact
 
@@ -43,22 +44,7 @@ class BaselineSpec:
 
     def parameters(self, n_rows: int) -> dict[str, object]:
         """As LightGBM names them; with them the same rows give the same trees on any number of threads."""
-        return {
-            "objective": "binary",
-            "metric": "binary_logloss",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.leaves,
-            "min_data_in_leaf": min(max(n_rows // 400, 10), 100),
-            "feature_fraction": 0.5,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": 5.0,
-            "max_bin": 63,
-            "seed": self.seed,
-            "deterministic": True,
-            "force_col_wise": True,
-            "verbosity": -1,
-        }
+        return tree_settings(n_rows, learning_rate=self.learning_rate, leaves=self.leaves, seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,8 @@ def watch_drift(out: Path, good: Path, since: Path, settings: DriftSpec, *, now:
             )
         alarms = alarms_of(before, after, settings)
         body = msgspec.json.format(msgspec.json.encode([asdict(one) for one in alarms]), indent=1)
-        step.file("drift.json", make=lambda path: path.write_bytes(body) and None)
-        text = table(alarms, len(after), settings)
-        step.file("drift.md", make=lambda path: path.write_text(text, "utf-8") and None)
+        step.put("drift.json", body)
+        step.put("drift.md", table(alarms, len(after), settings))
         sounded = {one.watch: one.sounded_after for one in alarms if one.sounded_after is not None}
         return step.finish(rows=Rows(read=len(after), kept=len(after)), result={"sounded": sounded})
 

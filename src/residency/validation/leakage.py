@@ -104,9 +104,8 @@ def look_for_leaks(
             return step.manifest
         found = _found(suspect, tasks, settings, progress)
         body = msgspec.json.format(msgspec.json.encode(found), indent=1)
-        step.file("leakage.json", make=lambda path: path.write_bytes(body) and None)
-        page = _page(found)
-        step.file("leakage.html", make=lambda path: path.write_text(page, "utf-8") and None)
+        step.put("leakage.json", body)
+        step.put("leakage.html", _page(found))
         solved = {name: one.leaks for name, one in found.tasks.items() if one.leaks}
         result = {"records_before_they_happened": found.availability.before, "solved_by_one_code": solved}
         return step.finish(rows=Rows(), result=result)

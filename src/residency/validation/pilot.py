@@ -109,9 +109,8 @@ def plan_pilot(out: Path, report: Path, settings: PilotSpec, *, now: datetime) -
             for name, slices in read_report(report / "report.json").tasks.items()
         }
         body = msgspec.json.format(msgspec.json.encode(plans, order="deterministic"), indent=1)
-        step.file("pilot.json", make=lambda path: path.write_bytes(body) and None)
-        text = _said(plans, settings)
-        step.file("pilot.md", make=lambda path: path.write_text(text, "utf-8") and None)
+        step.put("pilot.json", body)
+        step.put("pilot.md", _said(plans, settings))
         each = {name: one.randomised and one.randomised.each_arm for name, one in plans.items()}
         return step.finish(rows=Rows(), result={"each_arm": each})
 

@@ -161,11 +161,11 @@ def _replayed(step: Step, ward: "Ward", progress: Progress) -> Manifest:
     progress("periods", len(edges) - 1, len(edges) - 1)
     fixed = {task.name: _threshold(run_in, task) for task in ward.tasks}
     body = msgspec.json.format(msgspec.json.encode(fixed, order="deterministic"), indent=1)
-    step.file("capacity.json", make=partial(_put, body))
+    step.put("capacity.json", body)
     for task in ward.tasks:
         known = replace(task, threshold=fixed[task.name] or task.threshold)
         text = tomli_w.dumps(without_none(specs.plain(known)))
-        step.file(f"tasks/{task.name}.toml", make=partial(_put, text.encode()))
+        step.put(f"tasks/{task.name}.toml", text)
     whole = pl.concat([pl.read_parquet(step.out / shard.path) for shard in stored])
     if not len(whole):
         raise InputError("nobody was due in the time of the trial", where="start, end")
@@ -296,7 +296,3 @@ def report(
     open_made(trial, "silent", verify=True)
     offer = Offer((f"silent={trial / 'scores.parquet'}",), tasks=trial / "tasks", timelines=timelines)
     return validate_scores(out, offer, settings, now=now, progress=progress)
-
-
-def _put(body: bytes, path: Path) -> None:
-    path.write_bytes(body)
