@@ -28,11 +28,11 @@ codes = ["MEDS_DEATH"]
 
 def steps(work: Path) -> dict[str, list[str]]:
     """Give the command of each step, each reading what the ones before made."""
-    (work / "spec.toml").write_text('size = "tiny"\npasses = 3\n')
+    (work / "spec.toml").write_text('size = "tiny"\npasses = 2\n')
     (work / "tasks").mkdir(exist_ok=True)
     (work / "tasks" / "death.toml").write_text(TASK)
     flow = {
-        "hospital": ("simulate", work / "hospital", "--patients", "80", "--seed", "3"),
+        "hospital": ("simulate", work / "hospital", "--patients", "40", "--seed", "3"),
         "records": ("ingest", work / "records", work / "hospital" / "fhir", "--source", "fhir",
                     "--mapping", EXAMPLES / "mapping.toml"),
         "deidentified": ("deidentify", work / "records", work / "deidentified",
