@@ -11,7 +11,8 @@ import pytest
 from residency.contract import schema
 from residency.contract.identifiers import bucket_of, pseudonym_of, subject_id_of
 from residency.contract.lineage import Rows, Step
-from residency.deid import NotesRules, Tables, deidentify, plan, read_key, transform
+from residency.contract.processes import spread
+from residency.deid import NotesRules, Tables, attachments, deidentify, notes, plan, read_key, transform
 from residency.deid.pixels import Stored, as_row, digest_of
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -200,6 +201,19 @@ def test_what_a_policy_leaves_out_is_not_there_and_is_counted(hospital, policy, 
     )
     assert not (tmp_path / "out" / "notes").exists()
     assert manifest.rows.dropped["notes: left out by policy"] == N
+
+
+def test_notes_done_by_several_processes_are_what_one_makes_of_them(
+    hospital, policy, tmp_path, monkeypatch
+) -> None:
+    alone = deidentify(hospital, tmp_path / "alone", policy, now=NOW)
+    used = []
+    monkeypatch.setattr(notes, "PART", 3)
+    monkeypatch.setattr(attachments, "_MANY", 0)
+    monkeypatch.setattr(attachments, "spread", lambda *given: used.append(1) or spread(*given, n_processes=2))
+    together = deidentify(hospital, tmp_path / "together", policy, now=NOW)
+    assert used
+    assert together.digest == alone.digest
 
 
 def test_a_broken_run_over_documents_ends_with_the_same_bytes(hospital, policy, tmp_path) -> None:

@@ -98,7 +98,8 @@ def test_everybody_else_stays_to_the_row_and_untouched_shards_are_not_written(ho
         assert before.filter(others).sort(order).equals(after.sort(order), null_equal=True)
     data = [path for path in times if path.parent.name == "data"]
     theirs = [path for path in data if holds[path]]
-    assert len(data) > 1 and len(theirs) == 1
+    assert len(data) > 1
+    assert len(theirs) == 1
     assert all(path.stat().st_mtime_ns == times[path] for path in data if path not in theirs)
 
 

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from residency.contract import schema
 from residency.contract.lineage import Step
+from residency.contract.processes import spread
 from residency.contract.progress import Progress
 from residency.deid.documents import HiddenRows
 from residency.deid.images import hide_images
-from residency.deid.notes import hide_notes
+from residency.deid.notes import PART, hide_notes
 from residency.deid.pixels import FILE_BYTES, as_row, hide_pixels, read_arrays, write_store
 from residency.deid.policy import Policy
 from residency.deid.shown import Shown
@@ -26,6 +27,7 @@ from residency.deid.variants import counted, hide_variants, rare_variants
 from residency.deid.work import CODES, Work
 
 FOLDERS: Final = (schema.NOTES_FOLDER, schema.IMAGES_FOLDER, schema.VARIANTS_FOLDER)
+_MANY: Final = 6  # parts of notes from which on other processes pay
 _COUNTED: Final = "variant-counts"
 _ROWS: Final = "rows"
 _MAP: Final = {"before": pl.String(), "pixels": pl.String(), "n_bytes": pl.Int64()}
@@ -83,7 +85,8 @@ def _hide_notes(work: Work, table: pl.DataFrame, people: pl.DataFrame) -> Hidden
             .join(people.lazy().select("subject_id"), on="subject_id", how="semi")
             .collect()
         )
-    return hide_notes(table, people, known, work.policy, work.key)
+    over = spread if len(table) > _MANY * PART else map
+    return hide_notes(table, people, known, work.policy, work.key, over=over)
 
 
 def shown(work: Work) -> Shown:
