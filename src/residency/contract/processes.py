@@ -4,6 +4,7 @@ For Python that holds the interpreter's lock. Processes are started afresh, neve
 threads by then. A worker whose parent is gone, killed or not, ends at once.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +51,7 @@ def spread(
 
 def _begin(work: Callable[[Any], Any]) -> None:
     _work[_WORK] = work
+    gc.freeze()  # what is there by now stays
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

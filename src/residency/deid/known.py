@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 from residency.deid.lexicon import fold, lexicon
@@ -61,9 +61,8 @@ class Known:
     @cached_property
     def name_words(self) -> frozenset[str]:
         """Every word of the names that can stand for the patient."""
-        drop = lexicon().lists["particles"] | lexicon().lists["titles"] | lexicon().lists["suffixes"]
         words = {word for name in self.names for word in name if len(word) > 1}
-        return frozenset(words - drop) or frozenset(words)
+        return frozenset(words - _beside_names()) or frozenset(words)
 
     @cached_property
     def phrases(self) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -90,6 +89,13 @@ class Known:
     def initials(self) -> frozenset[str]:
         """First letters of each name of two words or more."""
         return frozenset("".join(word[0] for word in name) for name in self.names if 2 <= len(name) <= 4)
+
+
+@cache
+def _beside_names() -> frozenset[str]:
+    """Give the words that stand in names and are none."""
+    lists = lexicon().lists
+    return lists["particles"] | lists["titles"] | lists["suffixes"]
 
 
 def known_of(identifiers: Iterable[tuple[str, str]]) -> Known:

@@ -62,11 +62,11 @@ class Note:
         self.text = text
         self.folded = fold(text)
         words = _PLAIN if text.isascii() else _WORD
-        places = [one.span() for one in words.finditer(self.folded)]
-        self.words = [self.folded[start:end] for start, end in places]
-        self.starts = [start for start, _ in places]
-        self.ends = [end for _, end in places]
-        self.n_words = len(places)
+        hits = list(words.finditer(self.folded))
+        self.words = [one.group() for one in hits]
+        self.starts = [one.start() for one in hits]
+        self.ends = [one.end() for one in hits]
+        self.n_words = len(hits)
 
     def __len__(self) -> int:
         return self.n_words
