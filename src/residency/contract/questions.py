@@ -26,6 +26,7 @@ AbstentionReason = Literal[
     "already_present",
     "never_present",
     "outside_observation",
+    "held_back",
 ]
 
 

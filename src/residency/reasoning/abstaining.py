@@ -33,6 +33,7 @@ class Limits:
         min_events_for_share: the share is looked at from this many events on.
         needed: kinds of records without which nothing is answered.
         stalled: feeds that are known to deliver no more (see `feeds.stalled`): nothing is answered.
+        held_back: nothing is answered of this patient, so that a comparison stays that nothing influenced.
     """
 
     min_moments: int = 1
@@ -41,6 +42,7 @@ class Limits:
     min_events_for_share: int = 5
     needed: tuple[Modality, ...] = ()
     stalled: tuple[str, ...] = ()
+    held_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def abstain(
         ("stale_feed", np.full(len(index), bool(limits.stalled))),
         ("too_little_history", ~at.known | (at.n_moments < limits.min_moments)),
         ("outside_observation", _unobserved(packed, index)),
+        ("held_back", np.full(len(index), limits.held_back)),
     )
     for name, holds in checks:
         reason[holds] = code_of(name)

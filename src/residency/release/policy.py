@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from residency.contract import specs
 from residency.contract.errors import SpecError
+from residency.contract.questions import Modality
 from residency.contract.specs import spec
 from residency.release.states import LADDER, State
 
@@ -125,6 +126,10 @@ class ReleasePolicy:
         signer: the people.
         demo: whether every release under it is for show on one machine only.
         when_cannot_tell: for a group with too few events to know: give no number, or give it with a warning.
+        needed: kinds of records without which nothing is answered.
+        holdout_share: share of the institution's own patients of whom no figure is ever shown: a comparison
+            that nothing influenced (`validation.silent.arm_of`).
+        holdout_seed: of the hash that deals them; that of the silent trial's plan.
     """
 
     name: str
@@ -135,6 +140,9 @@ class ReleasePolicy:
     signer: tuple[Signer, ...]
     demo: bool = False
     when_cannot_tell: Literal["abstain", "warn"] = "abstain"
+    needed: tuple[Modality, ...] = ()
+    holdout_share: float = 0.0
+    holdout_seed: int = 0
 
     def __post_init__(self) -> None:
         faults = [
@@ -149,6 +157,7 @@ class ReleasePolicy:
                 for name in step.gates
                 if name not in {gate.name for gate in self.gate if gate.decides == "release"}
             ),
+            *(["holdout_share must be 0 or more, and below 1"] if not 0 <= self.holdout_share < 1 else []),
         ]
         if faults:
             raise ValueError("; ".join(faults))

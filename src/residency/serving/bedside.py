@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from residency.contract.errors import InputError
+from residency.contract.errors import InputError, QuestionError
 from residency.contract.packed import Packed
 from residency.contract.questions import (
     Answer,
@@ -63,6 +63,7 @@ class Patient:
         left_out: what of the request is not among them, by reason.
         documents: notes, images and genomes.
         stalled: feeds that are known to deliver no more.
+        held_back: no figure is shown of this patient, for comparison.
     """
 
     reference: str
@@ -70,6 +71,7 @@ class Patient:
     left_out: Mapping[str, int] = field(default_factory=dict)
     documents: Documents = field(default_factory=Documents)
     stalled: tuple[str, ...] = ()
+    held_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Bedside:
 
         Raises:
             InputError: the policy lets none of the events through.
+            QuestionError: figures are withheld of this patient, and there is no other answer.
         """
         refuse_unknown(questions)
         forecasts = [one for one in questions if isinstance(one, Forecast)]
@@ -140,7 +143,11 @@ class Bedside:
             records=veiled.records if any(one.evidence for one in forecasts) else None,
             release=self.release.digest,
             allowed=allowed_of(items),
-            limits=Limits(stalled=patient.stalled),
+            limits=Limits(
+                needed=self.release.standing.policy.needed,
+                stalled=patient.stalled,
+                held_back=patient.held_back,
+            ),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
         left_out = {**patient.left_out, **veiled.left_out}
@@ -165,6 +172,10 @@ class Bedside:
 
         The figures in it are of the de-identified patient, like all others.
         """
+        if isinstance(question, Rollout) and (patient.held_back or patient.stalled):
+            raise QuestionError(
+                "no future is simulated of a patient of whom figures are withheld", where="kind"
+            )
         vocabulary = self.release.model.vocabulary
         question = resolved(question, vocabulary)
         attachments = _attachments(patient.documents)

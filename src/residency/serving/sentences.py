@@ -14,6 +14,7 @@ WHY_NOT: Final[dict[AbstentionReason, str]] = {
     "already_present": "it is on record already",
     "never_present": "it was never on record, so it cannot come again",
     "outside_observation": "the patient was not under observation then",
+    "held_back": "the patient is of the few without figures, so that it can be told what figures do",
 }
 NOTICE: Final = "Not a cleared medical device; a low figure does not rule anything out."
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Final, TypeVar
 
 import msgspec
+import numpy as np
 
 from residency.contract.errors import ForbiddenError, InputError, NotFoundError, QuotaError, ResidencyError
 from residency.contract.plugins import Encoder
@@ -21,6 +22,7 @@ from residency.serving.panel import Listed, Panel
 from residency.serving.questions import granted, questions_of, tasks_touched
 from residency.serving.sentences import WHY_NOT
 from residency.serving.wire import PatientContext
+from residency.validation.silent import HELD_BACK, arm_of
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
@@ -212,7 +214,8 @@ class Service:
             panel, number = self._panel_for(grant), _number(str(context.subject_id))
             documents = panel.documents.documents_of(number)
             stalled = panel.stalled(max(self._times(context)))
-            return Patient(str(number), panel.events_of(number), {}, documents, stalled)
+            held_back = self._held_back(number)
+            return Patient(str(number), panel.events_of(number), {}, documents, stalled, held_back)
         zone = self.panel.zone if self.panel is not None else ""
         if source == "fhir":
             found = events_of_fhir(bytes(context.fhir), units, site="", time_zone=zone)
@@ -220,6 +223,12 @@ class Service:
             found = events_of_meds(bytes(context.meds), units)
         documents = found.documents.beside(sent.documents(found.subject_id))
         return Patient(str(found.subject_id), found.events, found.left_out, documents)
+
+    def _held_back(self, number: int) -> bool:
+        """Tell whether a patient of the panel is of those to whom no figure is shown."""
+        policy = self.release.standing.policy
+        arm = arm_of(np.array([number]), policy.holdout_share, policy.holdout_seed)
+        return bool(arm[0] == HELD_BACK)
 
     def _times(self, context: PatientContext) -> tuple[datetime, ...]:
         """Give the times that are asked about, by the records' clock; now, where the request does not say."""
