@@ -114,7 +114,9 @@ def _documents(people: list[tuple], rng: np.random.Generator) -> dict[str, pl.Da
     }
 
 
-def write_records(out: Path, n_patients: int, *, with_documents: bool = False) -> None:
+def write_records(
+    out: Path, n_patients: int, *, with_documents: bool = False, with_labels: bool = True
+) -> None:
     """Write a finished folder of event tables in two shards."""
     rng = np.random.default_rng(5)
     people = [_patient(subject, rng) for subject in range(1, n_patients + 1)]
@@ -136,7 +138,8 @@ def write_records(out: Path, n_patients: int, *, with_documents: bool = False) -
         seen = _frame(OBSERVATION, [interval for _, _, interval in people])
         told = _frame(LABELS, [label for _, labels, _ in people for label in labels])
         step.shard("0", "observation", suffix=".parquet", make=lambda path: _write(seen, path))
-        step.shard("0", "labels/ill", suffix=".parquet", make=lambda path: _write(told, path))
+        if with_labels:
+            step.shard("0", "labels/ill", suffix=".parquet", make=lambda path: _write(told, path))
         for name, table in (_documents(people, rng) if with_documents else {}).items():
             step.shard("0", name, suffix=".parquet", make=lambda path, table=table: _write(table, path))
         step.finish(rows=Rows())
@@ -152,6 +155,15 @@ def timelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Timelines of 300 invented patients."""
     folder = tmp_path_factory.mktemp("model")
     write_records(folder / "records", 300)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return folder / "timelines"
+
+
+@pytest.fixture(scope="session")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Timelines of 60 invented patients of whom nobody labelled anything."""
+    folder = tmp_path_factory.mktemp("unlabelled")
+    write_records(folder / "records", 60, with_labels=False)
     build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
     return folder / "timelines"
 

@@ -62,6 +62,20 @@ def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(timelines: 
         assert not (out / ".work").exists()
 
 
+def test_a_broken_training_without_labels_ends_with_the_bytes_of_an_undisturbed_one(
+    unlabelled: Path, tmp_path: Path
+) -> None:
+    def stop(what: str, done: int, total: int | None) -> None:
+        if what == "train" and done == 3:
+            raise KeyboardInterrupt
+
+    undisturbed = train(unlabelled, tmp_path / "whole", BRIEF, now=NOW)
+    with pytest.raises(KeyboardInterrupt):
+        train(unlabelled, tmp_path / "broken", BRIEF, now=NOW, progress=stop)
+    assert (tmp_path / "broken" / ".work" / "checkpoint.safetensors").exists()
+    assert train(unlabelled, tmp_path / "broken", BRIEF, now=NOW).digest == undisturbed.digest
+
+
 def test_training_is_not_done_twice(trained: Path, timelines: Path) -> None:
     spec = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=20)
     before = (trained / "model.safetensors").stat().st_mtime_ns

@@ -235,9 +235,10 @@ def begin(given: Setup, found: Checkpoint | None) -> Training:
     training.average = checkpoint.under("average", tensors)
     training.best = checkpoint.under("best", tensors)
     for name, parameter in network.named_parameters():
-        optimiser.state[parameter] = {
-            key: tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-        }
+        if f"optimiser/step/{name}" in tensors:  # a head without a task never learnt
+            optimiser.state[parameter] = {
+                key: tensors[f"optimiser/{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+            }
     training.point = found.point
     return training
 
