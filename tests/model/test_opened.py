@@ -30,6 +30,28 @@ def test_prefixes_from_one_pass_equal_cut_then_ask(model: Model, data: Timelines
         assert float((states.z[moment] - alone).abs().max()) < 1e-5
 
 
+def test_the_state_of_one_moment_alone_is_that_of_the_causal_pass(model: Model, data: Timelines) -> None:
+    packed = data.shards[0]
+    states = model.encode(packed)
+    length = np.diff(packed.moment_offset)
+    reach = model.network.trunk.reach(model.spec.context)
+    assert length.max() > reach + 2
+    draw = np.random.default_rng(1)
+    for number in (0, 1, model.spec.context, reach, reach + 1, int(length.max()) - 1, None):
+        patients = np.flatnonzero(length > (number or 0))
+        within = draw.integers(0, length[patients]) if number is None else np.full(len(patients), number)
+        moments = packed.moment_offset[patients] + within
+        order = draw.permutation(len(patients))
+        alone = model.encode_at(packed, patients[order], moments[order])
+        assert float((states.z[moments[order]] - alone.z).abs().max()) < 1e-5
+        assert torch.equal(
+            states.record.panel[moments[order]].nan_to_num(-1.0), alone.record.panel.nan_to_num(-1.0)
+        )
+        elapsed = np.full(len(patients), 2.0, np.float32)
+        hours = states.hours_since(moments[order], elapsed)
+        assert torch.equal(alone.hours_since(np.arange(len(patients)), elapsed), hours)
+
+
 def test_other_patients_and_their_order_change_nothing(model: Model, data: Timelines) -> None:
     packed = data.shards[0]
     every = model.encode(packed)

@@ -15,6 +15,7 @@ AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
 RANK_KNOTS: Final = 9
 COUNT_KNOTS: Final = 4
 AGO_KNOTS: Final = 7  # as HOUR_KNOTS, twice as wide
+_AT_ONCE: Final = 1024  # rows whose standing record is spread at once: it stays near the processor
 PANEL_FEATURES: Final = RANK_KNOTS + AGO_KNOTS + COUNT_KNOTS + 3
 
 
@@ -128,7 +129,9 @@ class MomentEncoder(nn.Module):
         bag = functional.embedding_bag(
             inputs.entry, self.table, inputs.bag, mode="sum", per_sample_weights=inputs.weight
         )
-        standing = self.standing(panel_features(inputs.rank, inputs.hours, inputs.change, inputs.count))
+        panel = (inputs.rank, inputs.hours, inputs.change, inputs.count)
+        parts = zip(*(torch.split(x, _AT_ONCE) for x in panel), strict=True)
+        standing = torch.cat([self.standing(panel_features(*part)) for part in parts])
         for kind, attached in inputs.attached.items():
             reads = cast("Attachment", self.modalities[kind])
             bag = reads.observed(bag, attached)
@@ -146,13 +149,22 @@ def panel_features(
     change: Float32[Tensor, "row panel"],
     count: Float32[Tensor, "row panel"],
 ) -> Float32[Tensor, "row feature"]:
-    """Spread the standing record over knots."""
+    """Spread the standing record over knots, knot by knot: each knot's numbers of all codes lie together."""
+    n, size = rank.shape
+    result = rank.new_empty(n, PANEL_FEATURES, size)
+    spread = (
+        (rank * (RANK_KNOTS - 1), RANK_KNOTS),
+        (torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
+        (torch.log1p(count), COUNT_KNOTS),
+    )
+    begin = 0
+    for x, n_knots in spread:
+        part = result[:, begin : begin + n_knots]  # `hats`, in place: half of a small model's work is here
+        knots = torch.arange(n_knots, device=x.device, dtype=x.dtype)[:, None]
+        torch.sub(x.clamp(0.0, n_knots - 1.0)[:, None], knots, out=part)
+        part.abs_().neg_().add_(1.0).clamp_(min=0.0).nan_to_num_(nan=0.0)
+        begin += n_knots
     change = torch.nan_to_num(change)
-    now = hours <= 0
-    parts = [
-        hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
-        hats(torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
-        hats(torch.log1p(count), COUNT_KNOTS),
-        torch.stack([functional.relu(change), functional.relu(-change), now.float()], dim=-1),
-    ]
-    return torch.cat(parts, dim=-1).flatten(1)
+    result[:, begin], result[:, begin + 1] = functional.relu(change), functional.relu(-change)
+    result[:, begin + 2] = hours <= 0
+    return result.flatten(1)

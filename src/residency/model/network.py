@@ -69,6 +69,11 @@ class Network(nn.Module):
         states: Tensor = self.trunk(self.encoder(inputs), inputs, self.context)
         return states
 
+    def last(self, inputs: Inputs) -> Float32[Tensor, "window width"]:
+        """Give the state of each window's last moment alone."""
+        states: Tensor = self.trunk.last(self.encoder(inputs), inputs, self.context)
+        return states
+
     def labelled(
         self,
         states: Float32[Tensor, "row width"],

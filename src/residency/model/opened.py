@@ -22,7 +22,7 @@ from residency.model.coming import valued_codes
 from residency.model.encoders.encoding import Encoded
 from residency.model.generative import VALUE_BINS, Results
 from residency.model.heads import N_HEADS
-from residency.model.inputs import Reader, layout, whole
+from residency.model.inputs import Reader, Windows, layout, whole
 from residency.model.measuring import Measured, measured_of
 from residency.model.network import Network, Sizes, build, no_routine
 from residency.model.outcomes import ABSENT, links, never_had
@@ -51,18 +51,31 @@ class States:
         z: the trunk's state, one row a moment, patient by patient.
         record: what stands in the record at each moment.
         offset: where each patient's moments begin.
+        first: whether a moment is a patient's first, which has no time of its own.
     """
 
     z: Float32[Tensor, "moment width"]
     record: Standing
     offset: Int64[np.ndarray, " patient_and_1"]
+    first: Bool[np.ndarray, " moment"]
+
+    @classmethod
+    def of_all(
+        cls,
+        z: Float32[Tensor, "moment width"],
+        record: Standing,
+        offset: Int64[np.ndarray, " patient_and_1"],
+    ) -> "States":
+        """Give the states of every moment of each patient."""
+        first = np.zeros(len(z), bool)
+        first[offset[:-1]] = True
+        return cls(z, record, offset, first)
 
     def hours_since(
         self, moment: Int64[np.ndarray, " index"], elapsed_days: np.ndarray
     ) -> Float32[Tensor, " index"]:
-        """Give hours since each moment: none after a patient's first, which has no time of its own."""
-        first = np.isin(moment, self.offset[:-1])
-        hours = np.where(first, 0.0, np.maximum(elapsed_days, 0.0) * 24.0)
+        """Give hours since each moment; none after a patient's first."""
+        hours = np.where(self.first[moment], 0.0, np.maximum(elapsed_days, 0.0) * 24.0)
         return torch.from_numpy(hours.astype(np.float32))
 
 
@@ -178,7 +191,47 @@ class Model:
                 at = torch.from_numpy(ranges(offset[group], length[group]))
                 z[at] = self.network(inputs)
                 parts.append((at, self.network.record(inputs)))
-        return States(z, gathered(parts, len(z)), offset)
+        return States.of_all(z, gathered(parts, len(z)), offset)
+
+    def encode_at(
+        self,
+        packed: Packed,
+        patients: Int64[np.ndarray, " patient"],
+        moments: Int64[np.ndarray, " patient"],
+        *,
+        encoded: Encoded | None = None,
+    ) -> States:
+        """Give the state of one moment of each patient: that of `encode`, several times as fast.
+
+        Only what the state may know is read: `depth` times `context` moments before it, and what stands in
+        the record.
+
+        Args:
+            packed: timelines, packed with this model's vocabulary.
+            patients: rows.
+            moments: of each, a row of `packed.moment_time`.
+            encoded: as for `encode`.
+
+        Returns:
+            One state a patient, in their order.
+        """
+        begin, reach = packed.moment_offset[patients], self.network.trunk.reach(self.spec.context)
+        low = np.maximum(begin + 1, moments - reach)
+        n = len(patients)
+        z = torch.empty(n, self.spec.shape.width)
+        parts: list[tuple[Tensor, Standing]] = []
+        for group in _groups(1 + np.maximum(moments + 1 - low, 0)):
+            small = take(packed, patients[group])
+            shift = small.moment_offset[:-1] - begin[group]
+            windows = Windows(
+                np.arange(len(group)), low[group] + shift, np.maximum(moments + 1, low)[group] + shift
+            )
+            _, inputs = self.reader.read(small, windows, encoded=encoded)
+            with torch.inference_mode():
+                at, last = torch.from_numpy(group), torch.from_numpy(np.cumsum(windows.length) - 1)
+                z[at] = self.network.last(inputs)
+                parts.append((at, self.network.record(inputs).take(last)))
+        return States(z, gathered(parts, n), np.arange(n + 1), moments == begin)
 
     def hazards(
         self,

@@ -180,7 +180,7 @@ def _look_at(
     last, elapsed = offset[1:] - 1, _since(small, run.start[rows] + (run.now[rows] * DAY).astype(np.int64))
     with torch.inference_mode():
         _, inputs = model.reader.read(small, windows, encoded=run.encoded)
-        states = States(model.network(inputs), model.network.record(inputs), offset)
+        states = States.of_all(model.network(inputs), model.network.record(inputs), offset)
         z = model.network.waiting(states.z[torch.from_numpy(last)], torch.zeros(len(last)))
         seen.z[at], seen.panel[at] = z, states.record.panel[torch.from_numpy(last)]
         seen.at[rows] = run.now[rows] - elapsed

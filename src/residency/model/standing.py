@@ -36,6 +36,11 @@ class Standing:
     panel: Float32[Tensor, "row 4 panel"]
     latest: dict[str, Latest]
 
+    def take(self, row: Int64[Tensor, " chosen"]) -> "Standing":
+        """Give the record at some rows."""
+        latest = {kind: Latest(one.vector, one.at[row]) for kind, one in self.latest.items()}
+        return Standing(self.panel[row], latest)
+
     def features(
         self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
     ) -> Float32[Tensor, "chosen feature"]:

@@ -1,9 +1,10 @@
 """In: one vector a moment. Out: one state a moment, that knows all moments up to it and none after."""
 
 import math
+from typing import cast
 
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,6 +37,42 @@ class Layer(nn.Module):
         seen = attend(rotate(query, turn), rotate(key, turn), value, context)
         x = x + self.drop(self.out(seen.transpose(1, 2).reshape(n, rows, width)))
         result: Tensor = x + self.drop(self.map(self.before_map(x)))
+        return result
+
+    def narrowed(
+        self,
+        x: Float32[Tensor, "window row width"],
+        turn: tuple[Tensor, Tensor],
+        at: Int64[Tensor, " row"],
+        kept: Int64[Tensor, " kept"],
+        context: int,
+    ) -> Float32[Tensor, "window kept width"]:
+        """Give what `forward` gives at some rows alone; for asking.
+
+        Args:
+            x: some rows of each window.
+            turn: of these rows.
+            at: their numbers in the window, rising from 0.
+            kept: which of them.
+            context: as in `forward`.
+        """
+        n, rows, width = x.shape
+        normed = self.before_attention(x)
+        of_query, of_seen = self.qkv.weight[:width], self.qkv.weight[width:]
+        query = (
+            functional.linear(normed[:, kept], of_query).view(n, len(kept), self.n_heads, -1).transpose(1, 2)
+        )
+        seen = functional.linear(normed, of_seen).view(n, rows, 2, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        low = at[kept][:, None] - context
+        mask = (at <= at[kept][:, None]) & ((at == 0) | (at > low))
+        found = functional.scaled_dot_product_attention(
+            rotate(query, (turn[0][:, :, kept], turn[1][:, :, kept])),
+            rotate(seen[0], turn),
+            seen[1],
+            attn_mask=mask,
+        )
+        x = x[:, kept] + self.out(found.transpose(1, 2).reshape(n, len(kept), width))
+        result: Tensor = x + self.map(self.before_map(x))
         return result
 
 
@@ -90,6 +127,31 @@ class Trunk(nn.Module):
             padded = layer(padded, turn, context)
         result: Tensor = self.norm(padded.view(n * longest, -1)[inputs.place])
         return result
+
+    def last(
+        self, x: Float32[Tensor, "row width"], inputs: Inputs, context: int
+    ) -> Float32[Tensor, "window width"]:
+        """Give what `forward` gives at each window's last row; no more is worked out than that needs."""
+        n, longest = inputs.shape
+        padded = x.new_zeros(n * longest, x.shape[1]).index_copy(0, inputs.place, x).view(n, longest, -1)
+        cosine, sine = self._turn(inputs)
+        window = torch.arange(n, device=x.device)
+        end = torch.zeros_like(window).index_put(
+            (inputs.place // longest,), torch.ones_like(inputs.place), accumulate=True
+        )
+        at = torch.arange(longest, device=x.device)
+        for above, layer in zip(reversed(range(len(self.layers))), self.layers, strict=True):
+            begin = int(end.min()) - 1 - above * (context - 1)
+            kept = torch.nonzero((at == 0) | (at >= begin)).squeeze(1)
+            turn = cosine[:, :, at], sine[:, :, at]
+            padded, at = cast("Layer", layer).narrowed(padded, turn, at, kept, context), at[kept]
+        where = torch.searchsorted(at, end - 1)
+        result: Tensor = self.norm(padded[window, where])
+        return result
+
+    def reach(self, context: int) -> int:
+        """How many rows before a row its state may know, besides the first."""
+        return len(self.layers) * (context - 1)
 
     def _turn(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Give cosines and sines [window, head, row, pair]; angles in float64, for a life is 10^9 seconds."""

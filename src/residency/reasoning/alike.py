@@ -201,9 +201,9 @@ def _states(
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, model.spec.shape.width))
     turn = np.array([_hash("moment", int(one)) for one in packed.subject[rows]])
     moment = 1 + np.abs(turn) % (length[rows] - 1)
-    states = model.encode(packed, rows)
-    state = states.z[states.offset[:-1] + moment].numpy().astype(np.float64)
-    return rows, packed.moment_time[packed.moment_offset[rows] + moment], state
+    moment += packed.moment_offset[rows]
+    state = model.encode_at(packed, rows, moment).z.numpy().astype(np.float64)
+    return rows, packed.moment_time[moment], state
 
 
 def _hash(salt: str, number: int) -> int:
@@ -292,8 +292,7 @@ def hold_against(
     at = place(packed, index)
     if not at.known[0]:
         return Company(None, ())
-    states = model.encode(packed, index.patient)
-    state = states.z[int(at.moment[0] - packed.moment_offset[index.patient[0]])].numpy().astype(np.float64)
+    state = model.encode_at(packed, index.patient, at.moment).z[0].numpy().astype(np.float64)
     group = alike.group_of(state, question.n_nearest)
     fared = tuple(alike.fared(group, one, question.horizon_days) for one in wanted)
     return Company(alike.published(alike.members(group)), fared)

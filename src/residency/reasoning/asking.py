@@ -199,8 +199,8 @@ class _Asker:
     def _measuring(self, index: Index) -> Measure:
         """Give what the distribution of a result is, if it is measured now; from codes alone."""
         at, codes = place(self.packed, index), self.model.vocabulary.codes
-        states = self.model.encode(self.packed, index.patient)
-        moment = at.moment - self.packed.moment_offset[index.patient]
+        states = self.model.encode_at(self.packed, index.patient, at.moment)
+        moment = np.arange(len(index))
         return lambda code: self.model.measured(states, moment, at.elapsed_days, codes[code])
 
     def with_evidence(self, questions: Sequence[Forecast], index: Index) -> Answers:

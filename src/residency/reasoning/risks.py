@@ -52,8 +52,12 @@ def _work_out(
 ) -> Float32[np.ndarray, "3 index column"]:
     """Give risk, low and high, of patients who are few enough to be read at once."""
     patients, local = np.unique(index.patient, return_inverse=True)
-    states = model.encode(view.packed, patients, encoded=view.encoded)
-    moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
+    if len(patients) == len(index):  # each at one time: a bedside, a panel
+        states = model.encode_at(view.packed, index.patient, at.moment, encoded=view.encoded)
+        moment = np.arange(len(index))
+    else:
+        states = model.encode(view.packed, patients, encoded=view.encoded)
+        moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
     result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
     numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
     n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
