@@ -1,13 +1,19 @@
-"""How many patients a second a panel is ranked: `bench/triage.py FOLDER`; seconds of CPU, so of one core."""
+"""How many patients a second a panel is ranked: `bench/triage.py FOLDER`, by one process and by all cores.
 
+Of one process, seconds of CPU; of several, by the clock, their start included.
+"""
+
+import os
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import torch
 from invented import CODES, Invented
 
+from residency.contract.processes import spread
 from residency.contract.questions import AnyQuestion, Changes, Differential, Forecast, Outcome
 from residency.reasoning import Triage
 from residency.reasoning.answers import instant
@@ -16,6 +22,7 @@ from residency.reasoning.answers import instant
 def main(folder: Path) -> None:
     """Print a table."""
     of = Invented(folder)
+    torch.set_num_threads(1)
     outcomes = tuple(Outcome(name=name, codes=codes) for name, codes in CODES.items())
     latest = max(int(np.max(packed.moment_time)) for packed in of.timelines.shards)
     questions: dict[str, AnyQuestion] = {
@@ -24,16 +31,19 @@ def main(folder: Path) -> None:
         "differential": Differential(),
         "changes with open loops": Changes(since=instant(latest) - timedelta(days=365)),
     }
-    n_moments = sum(packed.n_moments for packed in of.timelines.shards)
-    print(f"{of.timelines.n_patients} patients, {n_moments} moments; model of size {of.model.spec.size}")
-    print("| question | patients a second of CPU |")
-    print("|---|---|")
+    n, n_moments = of.timelines.n_patients, sum(packed.n_moments for packed in of.timelines.shards)
+    print(f"{n} patients, {n_moments} moments; model of size {of.model.spec.size}")
+    print(f"| question | patients a second of CPU, one process | a second, {os.cpu_count()} processes |")
+    print("|---|---|---|")
     for name, question in questions.items():
-        start = time.process_time()
         as_of = latest if isinstance(question, Changes) else None
-        found = Triage(of.model, of.timelines, question, as_of).first(20)
-        assert len(found) == 20
-        print(f"| {name} | {of.timelines.n_patients / (time.process_time() - start):.0f} |", flush=True)
+        panel = Triage(of.model, of.timelines, question, as_of)
+        cpu = time.process_time()
+        alone = panel.first(20)
+        cpu = time.process_time() - cpu
+        wall = time.perf_counter()
+        assert panel.first(20, over=spread) == alone
+        print(f"| {name} | {n / cpu:.0f} | {n / (time.perf_counter() - wall):.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from residency.contract.packed import DAY, Packed
 from residency.model import ModelSpec
@@ -10,6 +11,7 @@ from residency.model.outcomes import (
     Followed,
     Index,
     draw_index,
+    draw_over_time,
     edges_up_to,
     exposure,
     follow,
@@ -31,6 +33,24 @@ def drawn(data: Timelines) -> tuple[Packed, Index]:
     moment = np.flatnonzero(~np.isin(np.arange(packed.n_moments), packed.moment_offset))
     patient = np.repeat(np.arange(40), np.diff(packed.moment_offset) - 1)
     return packed, draw_index(packed, moment, patient, np.random.default_rng(0))
+
+
+def test_instants_over_time_are_even_and_know_the_last_moment_before_them(data: Timelines) -> None:
+    packed = take(data.shards[0], np.arange(40))
+    patient = np.arange(40)
+    low, high = packed.moment_offset[:-1] + 1, packed.moment_offset[1:]
+    index = draw_over_time(packed, (patient, low, high), np.full(40, 500), np.random.default_rng(2))
+    assert (np.diff(index.moment) >= 0).all()
+    time = np.asarray(packed.moment_time)
+    instant = time[index.moment] + index.elapsed
+    for row in range(0, len(instant), 97):
+        mine = np.arange(low[index.patient[row]], high[index.patient[row]])
+        assert index.moment[row] == mine[time[mine] <= instant[row]][-1]
+    begin, end = time[low[index.patient]], instant + index.follow_up  # one observation a patient
+    share = (instant - begin) / (end - begin)
+    observed = np.bincount(index.patient, minlength=40) == 500
+    assert observed.any()
+    assert stats.kstest(share[observed[index.patient]], "uniform").pvalue > 0.001
 
 
 def _slow(packed: Packed, index: Index, found: Marginals) -> set[tuple[int, int, int]]:

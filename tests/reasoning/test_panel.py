@@ -1,11 +1,14 @@
 """The same question about everybody: in the order of single answers, nobody lost, progress told."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from residency.cli.app import app
 from residency.contract.errors import QuestionError
+from residency.contract.processes import spread
 from residency.contract.questions import Changes, Differential, Draft, Forecast, Outcome
 from residency.model import Model
 from residency.reasoning import Index, Triage, ask
@@ -35,6 +38,12 @@ def test_the_most_urgent_are_those_of_the_highest_risk_when_asked_one_by_one(
     assert heard[-1] == (packed.n_patients, packed.n_patients)
 
 
+def test_several_processes_answer_as_one_does(model: Model, clinic: Timelines) -> None:
+    panel = Triage(model, clinic, FORECAST)
+    over = partial(spread, n_processes=1)
+    assert list(panel.patients(over=over)) == list(panel.patients())
+
+
 @pytest.mark.parametrize("kind", ["changes", "differential"])
 def test_other_kinds_rank_too_and_answer_as_they_do_alone(model: Model, clinic: Timelines, kind: str) -> None:
     (packed,) = clinic.shards
@@ -46,7 +55,7 @@ def test_other_kinds_rank_too_and_answer_as_they_do_alone(model: Model, clinic: 
     assert len(found) == packed.n_patients
     one = max(found, key=lambda urgent: urgent.urgency)
     row = int(np.flatnonzero(packed.subject == one.subject)[0])
-    records = Triage(model, clinic, question)._records(0)
+    records = Triage(model, clinic, question)._beside(0)[1]
     alone = ask(model, packed, [question], Index(np.array([row]), np.array([as_of])), records=records)[0]
     assert [said.text for said in alone.statements if said.tag != "moved_model"] == [
         said.text for said in one.answer.statements

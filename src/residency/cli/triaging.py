@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Final
 
 import msgspec
 import typer
@@ -13,9 +13,12 @@ import typer
 import residency
 from residency.cli.asking import read_file
 from residency.cli.show import Json, progress
+from residency.contract.processes import spread
 from residency.model import adaptation
 from residency.reasoning import Triage, Urgent
 from residency.reasoning.answers import microseconds
+
+_MANY: Final = 2_000  # patients from which on other processes pay
 
 
 def triage(  # noqa: PLR0913 - what the command line has
@@ -38,9 +41,10 @@ def triage(  # noqa: PLR0913 - what the command line has
     packed = adaptation.in_words_of(residency.Timelines.open(timelines), opened)
     time = None if as_of is None else microseconds(as_of)
     panel = Triage(opened, packed, read_file(question), time)
+    over = spread if packed.n_patients > _MANY else map
     with progress() as show, out.open("wb") if out is not None else nullcontext() as file:
         found = heapq.nlargest(
-            top, _written(panel.patients(show), file), key=lambda one: (one.urgency, -one.subject)
+            top, _written(panel.patients(show, over), file), key=lambda one: (one.urgency, -one.subject)
         )
     for urgent in found:
         line = f"{urgent.urgency:8.4g}  {urgent.subject}"

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,7 @@ Mapping = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 _work: dict[str, Callable[[Any], Any]] = {}  # of a worker: the one function that it was started for
 _WORK: Final = "work"
+_THREADS: Final = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
 def spread(
@@ -41,12 +43,30 @@ def spread(
     """
     n = n_processes or os.cpu_count()
     try:
-        with ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin, initargs=(work,)) as pool:
+        with (
+            _one_thread_each(),
+            ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin, initargs=(work,)) as pool,
+        ):
             yield from pool.map(_do, parts)
     except BrokenProcessPool:
         raise ResidencyError(
             "a worker process died", mend="had it memory enough? run the step again"
         ) from None
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let libraries of processes that begin now keep to one thread: the processes have all cores."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begin(work: Callable[[Any], Any]) -> None:

@@ -20,9 +20,11 @@ from residency.model.outcomes import (
     Followed,
     Targets,
     draw_index,
+    draw_over_time,
     exposure,
     follow,
     interval_of,
+    joined,
     labelled,
     never_had,
 )
@@ -30,8 +32,8 @@ from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take, without
 from residency.timeline.segments import offsets
 
-LEAST_INDEX: Final = 4  # index rows of a window, however short
-ROWS_PER_INDEX: Final = 8
+LEAST_INDEX: Final = 2  # instants of a window after moments, and as many over time, however short it is
+ROWS_PER_INDEX: Final = 16
 COLUMNS: Final = 256
 _CHUNK: Final = 16  # batches whose windows are sorted by length together
 
@@ -185,8 +187,12 @@ class Collator:
         row_of = np.full(small.n_moments, -1, np.int64)
         row_of[rows.moment] = np.arange(len(rows.moment))
         weight = bootstrap(np.asarray(small.subject), self.seed)
-        chosen = _choose(rows, rng)
-        index = draw_index(small, rows.moment[chosen], rows.window[chosen], rng)
+        chosen, n_each = _choose(rows, rng)
+        spans = (windows.patient, windows.low, windows.high)
+        index = joined(
+            draw_index(small, rows.moment[chosen], rows.window[chosen], rng),
+            draw_over_time(small, spans, n_each, rng),
+        )
         followed = follow(small, index, self.targets)
         held = followed.index
         return Batch(
@@ -270,14 +276,17 @@ def hazard_targets(
     )
 
 
-def _choose(rows: Rows, rng: np.random.Generator) -> Int64[np.ndarray, " index"]:
-    """Choose a few dated rows of each window, more of a longer one."""
+def _choose(
+    rows: Rows, rng: np.random.Generator
+) -> tuple[Int64[np.ndarray, " index"], Int64[np.ndarray, " window"]]:
+    """Choose a few dated rows of each window, more of a longer one; and say how many of each."""
     dated = np.flatnonzero(rows.order > 0)
     shuffled = dated[np.lexsort((rng.random(len(dated)), rows.window[dated]))]
     window = rows.window[shuffled]
     number = np.arange(len(shuffled)) - np.searchsorted(window, window)
-    length = np.bincount(window)[window]
-    return np.sort(shuffled[number < np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)])
+    length = np.bincount(rows.window) - 1
+    n_each = np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)
+    return np.sort(shuffled[number < n_each[window]]), n_each
 
 
 def labels_of(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:

@@ -14,10 +14,12 @@ from residency.model.outcomes import (
     Index,
     Targets,
     draw_index,
+    draw_over_time,
     edges_up_to,
     exposure,
     follow,
     interval_of,
+    joined,
     labelled,
     never_had,
     targets_of,
@@ -27,7 +29,7 @@ from residency.model.routine import ROUTINE_TARGET, Routine, company, routine_co
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take
 
-PER_PATIENT: Final = 4
+PER_PATIENT: Final = 2  # instants after moments, and as many over time
 MOST_PATIENTS: Final = 20_000
 _CHUNK: Final = 512
 _PRIOR_EVENTS: Final = 2.0  # an interval's rate leans on the target's own by as much as this many events
@@ -130,8 +132,14 @@ def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index
         for start in range(0, len(train), _CHUNK):
             small = take(packed, train[start : start + _CHUNK])
             moment, patient = _some_moments(small, rng)
-            drawn.append((small, draw_index(small, moment, patient, rng)))
+            drawn.append((small, joined(draw_index(small, moment, patient, rng), _over_time(small, rng))))
     return drawn
+
+
+def _over_time(packed: Packed, rng: np.random.Generator) -> Index:
+    patient = np.flatnonzero(np.diff(packed.moment_offset) > 1)
+    spans = (patient, packed.moment_offset[patient] + 1, packed.moment_offset[patient + 1])
+    return draw_over_time(packed, spans, np.full(len(patient), PER_PATIENT), rng)
 
 
 def _some_moments(packed: Packed, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

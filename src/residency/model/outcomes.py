@@ -143,6 +143,43 @@ def draw_index(
     return observed(packed, patient, moment, elapsed)
 
 
+def draw_over_time(
+    packed: Packed,
+    spans: tuple[Int64[np.ndarray, " span"], Int64[np.ndarray, " span"], Int64[np.ndarray, " span"]],
+    n_each: Int64[np.ndarray, " span"],
+    rng: np.random.Generator,
+) -> Index:
+    """Draw instants evenly over time, as they are asked who come back after long silence.
+
+    Drawn after moments alone (`draw_index`), one in fifty would lie more than half a day after a moment, for
+    moments crowd in stays.
+
+    Args:
+        packed: the timelines.
+        spans: the patient of each, its first dated moment, one past its last.
+        n_each: instants of each span.
+        rng: for the instants.
+
+    Returns:
+        Instants at which the patient was observed and alive, rising by moment.
+    """
+    patient, low, high = (np.repeat(part, n_each) for part in spans)
+    last = high >= packed.moment_offset[patient + 1]
+    following = np.array(packed.moment_time[np.minimum(high, packed.n_moments - 1)])
+    begin, end = np.array(packed.moment_time[low]), np.where(last, _final_time(packed)[patient], following)
+    instant = begin + (rng.random(len(low)) * np.maximum(end - begin, 1)).astype(np.int64)
+    moment = search(np.asarray(packed.moment_time), (low, high), instant, "right") - 1
+    order = np.lexsort((instant, moment))
+    elapsed = instant - np.array(packed.moment_time[moment])
+    return observed(packed, patient[order], moment[order], elapsed[order])
+
+
+def joined(one: Index, other: Index) -> Index:
+    """Put instants together, rising by moment."""
+    both = [np.concatenate(pair) for pair in zip(vars(one).values(), vars(other).values(), strict=True)]
+    return Index(*both).take(np.argsort(both[1], kind="stable"))
+
+
 def observed(packed: Packed, patient: np.ndarray, moment: np.ndarray, elapsed: np.ndarray) -> Index:
     """Keep the instants at which the patient was observed and alive, with what follow-up remains."""
     as_of = np.array(packed.moment_time[moment]) + elapsed

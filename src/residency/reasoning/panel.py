@@ -6,9 +6,11 @@ one batch, and the few who are shown.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,9 +19,11 @@ from jaxtyping import Int64
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import STATIC, Packed
+from residency.contract.processes import Mapping
 from residency.contract.progress import Progress, silent
 from residency.contract.questions import Answer, AnyQuestion, Changes, Differential, Forecast
 from residency.model import Model
+from residency.model.adaptation import in_words_of
 from residency.reasoning.abstaining import Limits
 from residency.reasoning.asking import ask
 from residency.reasoning.conditions import conditions
@@ -27,7 +31,7 @@ from residency.reasoning.differential import candidates
 from residency.reasoning.index import Index
 from residency.reasoning.loops import OPEN_LOOP
 from residency.reasoning.plan import Examined
-from residency.timeline import Timelines
+from residency.timeline import Attachments, Timelines
 from residency.timeline.building import SOURCE_FILE
 
 BATCH: Final = 256  # patients at once
@@ -78,38 +82,68 @@ class Triage:
                 mend="ask a forecast, a differential or changes",
             )
 
-    def patients(self, progress: Progress = silent) -> Iterator[Urgent]:
+    def patients(self, progress: Progress = silent, over: Mapping = map) -> Iterator[Urgent]:
         """Answer for all, a batch at a time, in the order of the timelines.
 
         Args:
             progress: told after each batch.
+            over: does one batch after another, or several at once (`contract.processes.spread`).
         """
-        question, done = _plain(self.question), 0
-        total = sum(packed.n_patients for packed in self.timelines.shards)
-        for number, packed in enumerate(self.timelines.shards):
-            records = self._records(number)
-            attachments = self.timelines.attachments(number)
-            for rows in np.split(np.arange(packed.n_patients), range(BATCH, packed.n_patients, BATCH)):
-                index = _index(packed, rows, self.as_of)
-                answers = ask(
-                    self.model, packed, [question], index, attachments=attachments, records=records,
-                    release=self.release, allowed=self.allowed, limits=self.limits,
-                )  # fmt: skip
-                for row in range(len(index)):
-                    answer = answers[row]
-                    yield Urgent(urgency(question, answer), int(packed.subject[index.patient[row]]), answer)
-                done += len(rows)
-                progress("patients", done, total)
+        batches = [
+            Batch(number, begin, min(begin + BATCH, packed.n_patients))
+            for number, packed in enumerate(self.timelines.shards)
+            for begin in range(0, packed.n_patients, BATCH)
+        ]
+        done, total = 0, sum(one.end - one.begin for one in batches)
+        for batch, answered in zip(batches, over(self.batch, batches), strict=True):
+            yield from answered
+            done += batch.end - batch.begin
+            progress("patients", done, total)
 
-    def _records(self, number: int) -> pl.DataFrame | None:
-        """Give what answers cite; forecasts cite nothing."""
-        if isinstance(self.question, Forecast):
-            return None
-        return pl.read_parquet(self.timelines.paths[number] / SOURCE_FILE)
+    def batch(self, batch: "Batch") -> list[Urgent]:
+        """Answer for some patients of a shard."""
+        question, packed = _plain(self.question), self.timelines.shards[batch.shard]
+        index = _index(packed, np.arange(batch.begin, batch.end), self.as_of)
+        attachments, records = self._beside(batch.shard)
+        answers = ask(
+            self.model, packed, [question], index, attachments=attachments, records=records,
+            release=self.release, allowed=self.allowed, limits=self.limits,
+        )  # fmt: skip
+        told = [answers[row] for row in range(len(index))]
+        subjects = packed.subject[index.patient].tolist()
+        return [Urgent(urgency(question, one), who, one) for who, one in zip(subjects, told, strict=True)]
 
-    def first(self, n: int, progress: Progress = silent) -> list[Urgent]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process without the timelines: they are opened there."""
+        more = (self.question, self.as_of, self.release, self.allowed, self.limits)
+        return _opened, (self.timelines.folder, self.model, *more)
+
+    @cached_property
+    def _beside(self) -> Callable[[int], tuple[Attachments, pl.DataFrame | None]]:
+        """Give what lies beside a shard: attachments, and what answers cite; forecasts cite nothing."""
+
+        def opened(shard: int) -> tuple[Attachments, pl.DataFrame | None]:
+            cites = not isinstance(self.question, Forecast)
+            records = pl.read_parquet(self.timelines.paths[shard] / SOURCE_FILE) if cites else None
+            return self.timelines.attachments(shard), records
+
+        return lru_cache(maxsize=1)(opened)
+
+    def first(self, n: int, progress: Progress = silent, over: Mapping = map) -> list[Urgent]:
         """Give the most urgent, in their order; of equals, the lower subject."""
-        return heapq.nlargest(n, self.patients(progress), key=lambda one: (one.urgency, -one.subject))
+        return heapq.nlargest(n, self.patients(progress, over), key=lambda one: (one.urgency, -one.subject))
+
+
+class Batch(NamedTuple):
+    """Rows of one shard, from `begin` up to `end`."""
+
+    shard: int
+    begin: int
+    end: int
+
+
+def _opened(folder: Path, model: Model, *more: Any) -> Triage:
+    return Triage(model, in_words_of(Timelines.open(folder), model), *more)
 
 
 def _plain(question: AnyQuestion) -> AnyQuestion:

@@ -152,7 +152,7 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     """Recalibrate, find out how many passes help, and learn so many on all patients."""
     held = _held(given)
     network = baked(base.network, base.calibration)
-    start = told(_all_tuning(given), network).calibration(held, float(LEAST_INDEX))
+    start = told(_all_tuning(given), network).calibration(held, float(2 * LEAST_INDEX))
     network = baked(network, start)
     tried = {0: Judged.nothing(), **{n: Judged.nothing() for n in (spec.passes if spec.rank else ())}}
     for fold in range(spec.folds):
@@ -166,7 +166,7 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     gain = round(tried[0].loss - tried[best].loss, 6)
     last = Calibration.none(len(base.labels), len(base.targets))  # the start is one already
     if best:
-        last = tried[best].told.calibration(held, float(LEAST_INDEX))
+        last = tried[best].told.calibration(held, float(2 * LEAST_INDEX))
     return Found(start, adapter, last, best, gain)
 
 
