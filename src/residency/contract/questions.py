@@ -5,6 +5,7 @@ Schemas in `contract/schemas/` are written from these classes, and checked to be
 """
 
 from datetime import datetime
+from math import inf
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -43,6 +44,7 @@ class Outcome(_Part, frozen=True, kw_only=True):
         label: a task in `labels/`; None where codes are given.
         above: the event counts only with a value above this, in the code's unit.
         below: the event counts only with a value below this.
+        before: codes that end the window, descendants too: what comes after any of them does not count.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -50,10 +52,21 @@ class Outcome(_Part, frozen=True, kw_only=True):
     label: str | None = None
     above: float | None = None
     below: float | None = None
+    before: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.codes) == (self.label is not None):
             raise ValueError("an outcome has codes or a label, one of the two")
+        if self.label is not None and (self.has_threshold or self.before):
+            raise ValueError("a label has a window and values of its own")
+        low, high = (-inf if self.above is None else self.above), (inf if self.below is None else self.below)
+        if not low < high or inf in (low, -high):
+            raise ValueError("no value lies there")
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether it is about values."""
+        return self.above is not None or self.below is not None
 
 
 class Question(_Part, frozen=True, kw_only=True, tag_field="kind"):

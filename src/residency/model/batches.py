@@ -28,6 +28,7 @@ from residency.model.outcomes import (
     labelled,
     never_had,
 )
+from residency.model.queries import Queried
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take, without
 from residency.timeline.segments import offsets
@@ -142,6 +143,7 @@ class Batch:
         labels: the data set's own.
         following: what the next moments hold.
         coming: what came after the index rows; None where nobody learns it.
+        queried: what that tells of sets and of thresholds; None where nobody learns it.
         n_events: observations in the batch.
     """
 
@@ -152,6 +154,7 @@ class Batch:
     labels: Labels
     following: Following
     coming: Coming | None
+    queried: Queried | None
     n_events: int
 
 
@@ -195,6 +198,7 @@ class Collator:
         )
         followed = follow(small, index, self.targets)
         held = followed.index
+        coming, queried = self.watch.look(small, followed, rng) if self.watch else (None, None)
         return Batch(
             inputs=inputs,
             index_row=torch.from_numpy(row_of[held.moment]),
@@ -202,7 +206,8 @@ class Collator:
             hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
             labels=labels_of(small, row_of, weight),
             following=self._following(small, rows),
-            coming=self.watch.coming(small, followed, rng) if self.watch else None,
+            coming=coming,
+            queried=queried,
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
         )
 

@@ -1,6 +1,6 @@
 """In: what a trained network says of tuning patients, and what came. Out: corrections for the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ _PULL: Final = 1.0  # of slope to 1 and intercept to 0
 class _File(msgspec.Struct, frozen=True):
     labels: tuple[tuple[float, float], ...]
     hazards: tuple[tuple[float, ...], tuple[float, ...]]
+    values: tuple[tuple[float, ...], ...] = ()
+    later: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,32 @@ class Calibration:
     Attributes:
         labels: slope and intercept on the logit of each task.
         hazards: factor on the hazards of each target: of first occurrences, and of later ones.
+        values: factor on each bin of the next result of each code with values; empty to correct nothing.
+        later: factor on the hazards of its later results; empty to correct nothing.
     """
 
     labels: tuple[tuple[float, float], ...]
     hazards: tuple[tuple[float, ...], tuple[float, ...]]
+    values: tuple[tuple[float, ...], ...] = ()
+    later: tuple[float, ...] = ()
 
     @property
     def factors(self) -> Float32[np.ndarray, "class target"]:
         """The factor on each target's hazards."""
         return np.array(self.hazards, np.float32)
+
+    def with_values(
+        self, first: Float64[np.ndarray, "2 valued class"], later: Float64[np.ndarray, "2 valued"]
+    ) -> "Calibration":
+        """Add what corrects values: of observed and expected results, first ones by bin, and later ones."""
+        bins = tuple(hazard_factors(seen, said) for seen, said in zip(*first, strict=True))
+        return replace(self, values=bins, later=hazard_factors(*later))
+
+    def of_value(self, code: int) -> tuple[Float32[np.ndarray, " class"], float]:
+        """Give the factors on the bins and on the later results of one of the codes with values."""
+        if not self.values:
+            return np.ones(1, np.float32), 1.0
+        return np.array(self.values[code], np.float32), self.later[code]
 
     @classmethod
     def none(cls, n_tasks: int, n_targets: int) -> "Calibration":
@@ -55,11 +74,15 @@ class Calibration:
             file = msgspec.json.decode(path.read_bytes(), type=_File)
         except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             raise LineageError("the calibration cannot be read", where=path.name) from None
-        return cls(file.labels, file.hazards)
+        return cls(file.labels, file.hazards, file.values, file.later)
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(_File(self.labels, self.hazards)), indent=1))
+        path.write_bytes(
+            msgspec.json.format(
+                msgspec.json.encode(_File(self.labels, self.hazards, self.values, self.later)), indent=1
+            )
+        )
 
 
 def hazard_factors(

@@ -5,12 +5,14 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 
 from residency.contract.packed import DAY, Packed
-from residency.model.generative import VALUE_BINS, Coming, Results
-from residency.model.inputs import Layout, spread
+from residency.model.generative import Coming, Results
+from residency.model.inputs import Layout
 from residency.model.outcomes import ABSENT, HOUR, Followed, Index, Targets, interval_of
+from residency.model.queries import Queried
+from residency.model.querying import First, bins_of, later_of, sets_of
 from residency.model.routine import Routine, lead_of, present_in, slots_of
 from residency.timeline import Vocabulary, moment_of_event
 from residency.timeline.segments import ranges
@@ -21,17 +23,6 @@ RESULTS: Final = 128  # at most, that are learned from in a batch
 def valued_codes(vocabulary: Vocabulary) -> Int64[np.ndarray, " valued"]:
     """Give the codes whose train values are known."""
     return np.flatnonzero(np.diff(vocabulary.knot_offset) > 0).astype(np.int64)
-
-
-def bins_of(rank: Float32[np.ndarray, " result"]) -> Int64[np.ndarray, " result"]:
-    """Give the bin of ranks; one past the last where there is no value.
-
-    Example:
-        >>> bins_of(np.array([0.0, 1.0, np.nan], np.float32)).tolist()
-        [0, 15, 16]
-    """
-    at = np.minimum(np.nan_to_num(spread(rank)) * VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
-    return np.where(np.isnan(rank), VALUE_BINS, at)
 
 
 @dataclass(frozen=True)
@@ -61,8 +52,8 @@ class Watch:
         valued = slots_of(valued_codes(vocabulary), n)
         return cls(vocabulary, layout, targets, slots_of(routine.code, n), len(routine.code), valued)
 
-    def coming(self, packed: Packed, followed: Followed, rng: np.random.Generator) -> Coming:
-        """Give what came after some instants.
+    def look(self, packed: Packed, followed: Followed, rng: np.random.Generator) -> tuple[Coming, Queried]:
+        """Give what came after some instants, and what that tells of sets and of thresholds.
 
         Args:
             packed: the timelines.
@@ -76,14 +67,21 @@ class Watch:
         days = np.clip(free - edges[:-1], 0, np.diff(edges)) / DAY
         present = present_in(packed, moment[row], self.slot, self.n_routine)
         tensor = torch.from_numpy
-        return Coming(
+        first = self._first(packed, followed, rng)
+        results = self._results(packed, followed, first)
+        coming = Coming(
             at=tensor(row),
             interval=tensor(interval_of(wait[row], edges)),
             days=tensor(days.astype(np.float32)),
             hours=tensor((wait[row] / HOUR).astype(np.float32)),
             present=tensor(present),
             lead=tensor(lead_of(present)),
-            measured=self._results(packed, followed, rng),
+            measured=results,
+        )
+        own = rng.spawn(1)[0]  # what else is drawn from `rng` stays what it is
+        sets = sets_of(packed, followed, self.targets, own)
+        return coming, Queried(
+            sets, later_of(packed, followed, (first, results, self.vocabulary), edges, own)
         )
 
     def _next(
@@ -101,15 +99,19 @@ class Watch:
         wait = np.where(there, np.asarray(packed.moment_time[moment]) - as_of, np.iinfo(np.int64).max)
         return moment, wait
 
-    def _results(self, packed: Packed, followed: Followed, rng: np.random.Generator) -> Results:
+    def _first(self, packed: Packed, followed: Followed, rng: np.random.Generator) -> First:
+        """Choose some of the next results of codes with values."""
         code = self.targets.code[followed.target]
         some = np.flatnonzero(np.where(code >= 0, self.valued[code], ABSENT) >= 0)
         if len(some) > RESULTS:
             some = np.sort(rng.choice(some, RESULTS, replace=False))
         event = _events(packed, _moments(packed, followed, some), code[some])
         some, event = some[event >= 0], event[event >= 0]  # an ancestor's value is none of its children's
-        code = code[some]
-        rank = self.vocabulary.rank(code.astype(np.int32), np.asarray(packed.event_value[event]))
+        return First(some, event, code[some])
+
+    def _results(self, packed: Packed, followed: Followed, first: First) -> Results:
+        code, some = first.code, first.some
+        rank = self.vocabulary.rank(code.astype(np.int32), np.asarray(packed.event_value[first.event]))
         tensor = torch.from_numpy
         return Results(
             row=tensor(followed.row[some]),

@@ -28,6 +28,7 @@ from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
 from residency.model.objectives import future_loss, hazard_loss, label_loss, next_loss
 from residency.model.panel import choose
+from residency.model.queries import later_loss, set_loss
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines
 
@@ -36,7 +37,7 @@ DECAY: Final = 0.05
 DECAY_NEAR: Final = 0.1  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
-WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02}
+WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02, "query": 0.02}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def network_of(given: Setup) -> Network:
         tensor(found.bias),
         torch.logit(prior.clamp(1e-4, 1 - 1e-4)),
         given.modalities,
-        len(valued_codes(given.data.vocabulary)),
+        tensor(found.again(valued_codes(given.data.vocabulary))),
         (tensor(routine.log_rate), tensor(routine.lead), tensor(routine.together)),
     )
     return build(given.spec, sizes)
@@ -108,14 +109,10 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
         states = network(batch.inputs).float()
     record = network.record(batch.inputs)
     z = network.waiting(states[batch.index_row], batch.index_hours)
+    features = record.features(batch.index_row, batch.index_hours)
+    scale = given.hazard_scale.to(states.device)
     parts = {
-        "hazard": hazard_loss(
-            network.hazard,
-            z,
-            record.features(batch.index_row, batch.index_hours),
-            batch.hazard,
-            given.hazard_scale.to(states.device),
-        ),
+        "hazard": hazard_loss(network.hazard, z, features, batch.hazard, scale),
         "next": next_loss(
             network.following(states[batch.following.row]), batch.following.present, batch.following.rank
         ),
@@ -123,6 +120,13 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     if batch.coming is not None:
         panel = record.panel[batch.index_row]
         parts["future"] = future_loss(network.future, z, panel, batch.coming)
+    if batch.queried is not None:
+        panel, sets = record.panel[batch.index_row], batch.queried.sets
+        with torch.no_grad():
+            read = network.hazard.read(z, features)
+            rate = network.hazard.columns(read, sets.target, sets.never).exp().mean(dim=1)
+        later = later_loss(network.query, z, panel, batch.queried.later)
+        parts["query"] = set_loss(network.query, rate, sets) + later
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)

@@ -135,13 +135,18 @@ class FutureHead(nn.Module):
             panel: what stands in the record there: of the code's own history.
             asked: which codes, when.
         """
-        history = panel[asked.row, :, asked.slot.clamp(min=0)]
-        history = history.masked_fill((asked.slot < 0)[:, None], float("nan"))
-        rank, hours, change, count = history[:, :, None].unbind(1)
-        own = panel_features(rank, hours, change, torch.nan_to_num(count))
+        own = history_of(panel, asked)
         read = torch.cat([_read(z[asked.row], asked.hours), self.code[asked.code], own], dim=1)
         result: Tensor = self.value(read) + self.bias["value"][asked.code]
         return result
+
+
+def history_of(panel: Float32[Tensor, "index 4 panel"], asked: Results) -> Float32[Tensor, "result feature"]:
+    """Give what stands in the record of each result's own code; nothing of a code outside the panel."""
+    history = panel[asked.row, :, asked.slot.clamp(min=0)]
+    history = history.masked_fill((asked.slot < 0)[:, None], float("nan"))
+    rank, hours, change, count = history[:, :, None].unbind(1)
+    return panel_features(rank, hours, change, torch.nan_to_num(count))
 
 
 def _read(z: Float32[Tensor, "row width"], hours: Float32[Tensor, " row"]) -> Float32[Tensor, "row read"]:

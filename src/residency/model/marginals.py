@@ -72,6 +72,14 @@ class Marginals:
         result: np.ndarray = root * self.n_index / (root * seen).sum(axis=1, keepdims=True)
         return result.astype(np.float32)
 
+    def again(self, code: Int64[np.ndarray, " code"]) -> Float32[np.ndarray, "code interval"]:
+        """Give log hazards of later occurrences of some codes; the rarest target's of those without any."""
+        order = np.argsort(self.targets.code, kind="stable")
+        at = order[np.minimum(np.searchsorted(self.targets.code[order], code), len(order) - 1)]
+        own, least = self.bias[1, at], self.bias[1].min(axis=0)
+        result: np.ndarray = np.where((self.targets.code[at] == code)[:, None], own, least)
+        return result
+
 
 def marginals(data: Timelines, spec: ModelSpec) -> Marginals:
     """Work out targets, intervals and rates from train patients (20,000 at most).

@@ -32,11 +32,8 @@ class Measured:
 
     def above(self, value: float) -> Float32[np.ndarray, " index"]:
         """Give the chance of a result above a value; even within a bin."""
-        width = np.diff(self.edges)
-        part = np.where(self.edges[:-1] > value, 1.0, 0.0)
-        inside = (self.edges[:-1] <= value) & (value < self.edges[1:])
-        part[inside] = ((self.edges[1:] - value) / np.maximum(width, 1e-30))[inside]
-        result: np.ndarray = np.clip(self.share @ part.astype(np.float32), 0.0, 1.0)
+        part = inside(self.edges, value, np.inf).astype(np.float32)
+        result: np.ndarray = np.clip(self.share @ part, 0.0, 1.0)
         return result
 
     def quantile(self, level: float) -> Float32[np.ndarray, " index"]:
@@ -67,8 +64,29 @@ def values_at(
     return result
 
 
+def inside(
+    edges: Float32[np.ndarray, " bin_and_1"], above: float, below: float
+) -> Float64[np.ndarray, " bin"]:
+    """Give the part of each bin that lies above one value and below another; even within a bin.
+
+    Example:
+        >>> inside(np.array([0, 2, 2, 4], np.float32), 1.0, 3.0).tolist()
+        [0.5, 1.0, 0.5]
+    """
+    low, high = edges[:-1].astype(np.float64), edges[1:].astype(np.float64)
+    covered = np.clip(np.minimum(high, below) - np.maximum(low, above), 0.0, None)
+    whole = (above < low) & (high < below)
+    part: np.ndarray = np.where(whole, 1.0, np.minimum(covered / np.maximum(high - low, 1e-30), 1.0))
+    return part
+
+
+def edges_of(vocabulary: Vocabulary, code: int) -> Float32[np.ndarray, " place"]:
+    """Give the values that bound the bins of a code, and in between those in the middle of each."""
+    place = np.arange(2 * VALUE_BINS + 1) / (2 * VALUE_BINS)
+    return values_at(vocabulary, np.full(len(place), code, np.int64), place)
+
+
 def measured_of(vocabulary: Vocabulary, code: int, share: Float32[np.ndarray, "index bin"]) -> Measured:
     """Put a distribution over bins into the unit of a code."""
-    place = np.arange(2 * VALUE_BINS + 1) / (2 * VALUE_BINS)
-    value = values_at(vocabulary, np.full(len(place), code, np.int64), place)
+    value = edges_of(vocabulary, code)
     return Measured(vocabulary.codes[code], vocabulary.units[code], value[::2], value[1::2], share)

@@ -10,6 +10,7 @@ from residency.model.generative import FutureHead
 from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder
+from residency.model.queries import QueryHead
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, n_features, standing_of
 from residency.model.trunk import Trunk
@@ -25,7 +26,7 @@ class Sizes:
         bias: log hazards per day at marginal rates.
         prior: logits of the labels at their marginal rates.
         modalities: width of each kind of attachment's vectors.
-        n_valued: codes with values.
+        later: log hazards per day of later results of each code with values.
         routine: log hazards of routine moments, log shares of leads, log odds of their company.
     """
 
@@ -34,7 +35,7 @@ class Sizes:
     bias: Float32[Tensor, "class target interval"]
     prior: Float32[Tensor, " task"]
     modalities: dict[str, int]
-    n_valued: int
+    later: Float32[Tensor, "valued interval"]
     routine: "RoutineRates"
 
 
@@ -62,7 +63,8 @@ class Network(nn.Module):
         self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
         self.label = LabelHead(reads, sizes.prior)
         self.following = NextHead(shape.width, sizes.n_panel)
-        self.future = FutureHead(shape.width, sizes.n_valued, *sizes.routine)
+        self.future = FutureHead(shape.width, len(sizes.later), *sizes.routine)
+        self.query = QueryHead(shape.width, sizes.bias.shape[1], sizes.later)
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
         """Give the state of every moment."""

@@ -330,22 +330,29 @@ class Model:
         Returns:
             None where no values of the code are known.
         """
-        index = self.vocabulary.index_of(code)
-        place = int(np.searchsorted(self.valued, index))
-        if not len(self.valued) or self.valued[min(place, len(self.valued) - 1)] != index:
+        index, at = self.vocabulary.index_of(code), torch.from_numpy(np.asarray(moment, np.int64))
+        if index not in self.valued:
             return None
-        at, n = torch.from_numpy(np.asarray(moment, np.int64)), len(moment)
-        asked = Results(
+        with torch.inference_mode():
+            z = self.network.waiting(states.z[at], states.hours_since(moment, elapsed_days))
+            asked = self.result_of(index, len(moment), 0.0)
+            logits = self.network.future.values(z, states.record.panel[at], asked)[:, :VALUE_BINS]
+        return measured_of(self.vocabulary, index, torch.softmax(logits, dim=1).numpy())
+
+    @cached_property
+    def moments_shared(self) -> Float32[np.ndarray, "target kind"]:
+        """The shares of each target's moments: its own, then those of each kind that codes share."""
+        return self.network.query.kinds(torch.arange(len(self.targets))).numpy()
+
+    def result_of(self, index: int, n: int, hours: float) -> Results:
+        """Ask for one code's result, after so many hours, at each of some instants."""
+        return Results(
             row=torch.arange(n),
-            hours=torch.zeros(n),
-            code=torch.full((n,), place),
+            hours=torch.full((n,), hours),
+            code=torch.full((n,), int(np.searchsorted(self.valued, index))),
             slot=torch.full((n,), int(self.reader.layout.slot[index])),
             what=torch.zeros(n, dtype=torch.int64),
         )
-        with torch.inference_mode():
-            z = self.network.waiting(states.z[at], states.hours_since(moment, elapsed_days))
-            logits = self.network.future.values(z, states.record.panel[at], asked)[:, :VALUE_BINS]
-        return measured_of(self.vocabulary, index, torch.softmax(logits, dim=1).numpy())
 
     @cached_property
     def valued(self) -> Int64[np.ndarray, " valued"]:
@@ -368,7 +375,7 @@ def _network(
         torch.zeros(2, len(targets), n_intervals),
         torch.zeros(len(settings.labels)),
         settings.modalities,
-        len(valued_codes(reader.vocabulary)),
+        torch.zeros(len(valued_codes(reader.vocabulary)), n_intervals),
         no_routine(len(settings.routine), n_intervals),
     )
     network = build(spec, sizes)

@@ -51,6 +51,7 @@ from residency.model.settings import (
     settings_of,
 )
 from residency.model.spec import ModelSpec
+from residency.model.tallies import Counts, counted
 from residency.model.teaching import taught
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
@@ -164,6 +165,7 @@ class Told:
     value: Float32[torch.Tensor, " label"]
     task: Int64[torch.Tensor, " label"]
     n_tasks: int
+    counts: Counts | None
 
     @classmethod
     def of(cls, parts: Sequence["Told"]) -> "Told":
@@ -172,7 +174,7 @@ class Told:
         logit, value, task = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("logit", "value", "task")
         )
-        return cls(np.asarray(observed), np.asarray(expected), logit, value, task, parts[0].n_tasks)
+        return cls(np.asarray(observed), np.asarray(expected), logit, value, task, parts[0].n_tasks, None)
 
     def calibration(self, held: Sequence[float] = (), instants: float = 1.0) -> Calibration:
         """Fit the corrections; none where nothing was said.
@@ -188,7 +190,8 @@ class Told:
         )
         counts = zip(self.observed / instants, self.expected / instants, strict=True)
         first, again = (hazard_factors(*pair) for pair in counts)
-        return Calibration(tuple(lines), (first, again))
+        found = Calibration(tuple(lines), (first, again))
+        return found if self.counts is None else found.with_values(self.counts.first, self.counts.later)
 
 
 def calibrate(given: Setup, network: Network) -> Calibration:
@@ -202,6 +205,7 @@ def told(given: Setup, network: Network) -> Told:
     observed, expected = np.zeros((2, n_targets)), np.zeros((2, n_targets))
     logits, values = [torch.zeros(0, N_HEADS)], [torch.zeros(0)]
     tasks = [torch.zeros(0, dtype=torch.int64)]
+    counts = Counts.none(len(network.query.code)) if given.collator.watch else None
     for at, piece in enumerate(plan(given.data, "tuning", given.spec, None)):
         rng = np.random.default_rng([given.spec.seed, _STREAM, at])
         batch = given.collator.collate(given.data.shards[piece.shard], piece, rng, drop=False)
@@ -214,6 +218,9 @@ def told(given: Setup, network: Network) -> Told:
             )
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
             each, seen = _tally(truth, rate)
+            if counts and batch.coming and batch.queried:
+                came = batch.coming.measured, batch.queried.later
+                counts += counted(network, z, record.panel[batch.index_row], came)
             labels = batch.labels
             said = network.labelled(states, record, labels.row, labels.hours)
         expected[:, truth.columns.numpy()] += each
@@ -221,7 +228,8 @@ def told(given: Setup, network: Network) -> Told:
         logits.append(of_task(said, labels.task))
         values.append(labels.value)
         tasks.append(labels.task)
-    return Told(observed, expected, torch.cat(logits).clone(), torch.cat(values), torch.cat(tasks), n_tasks)
+    logit = torch.cat(logits).clone()
+    return Told(observed, expected, logit, torch.cat(values), torch.cat(tasks), n_tasks, counts)
 
 
 def _tally(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int8, Int64
 from residency.contract.packed import UNKNOWN, Packed
 from residency.contract.questions import AbstentionReason, Modality
 from residency.contract.specs import spec
+from residency.model import Range
 from residency.reasoning.index import Index, Place
 from residency.timeline.segments import search
 
@@ -64,11 +65,14 @@ class History:
         return had
 
 
-def history_of(packed: Packed, codes: Int64[np.ndarray, " code"]) -> History:
-    """Find the moments that hold any of some codes (indices in the vocabulary)."""
+def history_of(packed: Packed, codes: Int64[np.ndarray, " code"], values: Range | None = None) -> History:
+    """Find the moments that hold any of some codes (indices in the vocabulary), with such a value."""
     wanted = np.zeros(max(int(packed.event_code.max(initial=0)), int(codes.max(initial=0))) + 1, dtype=bool)
     wanted[codes] = True
     events = np.flatnonzero(wanted[packed.event_code])
+    if values is not None:
+        value = packed.event_value[events]
+        events = events[(value > values.above) & (value < values.below)]
     return History(np.unique(np.searchsorted(packed.event_offset, events, "right") - 1))
 
 

@@ -271,7 +271,7 @@ def outcomes_of(question: LikeThis, family: Family) -> tuple[Outcome, ...]:
 
 
 def _bounded(outcome: Outcome) -> bool:
-    return outcome.above is not None or outcome.below is not None
+    return outcome.has_threshold or bool(outcome.before)
 
 
 def hold_against(

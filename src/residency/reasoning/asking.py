@@ -314,7 +314,7 @@ def _reasons(
     for part in plan.parts:
         mine = reason[:, part.columns]
         if part.cause is not None and part.occurrence != "any":
-            had = history_of(packed, part.cause.history).by(packed, index, at)
+            had = history_of(packed, part.cause.history, part.values).by(packed, index, at)
             if part.occurrence == "incident":
                 mine[had] = code_of("already_present")
             else:

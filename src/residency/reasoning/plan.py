@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from math import isfinite
-from typing import Final, NamedTuple, get_args
+from math import inf, isfinite
+from typing import Final, NamedTuple, TypedDict, get_args
 
 import numpy as np
 from jaxtyping import Int64
 from msgspec import UnsetType
 
+from residency.contract.codes import DEATH
 from residency.contract.errors import QuestionError
 from residency.contract.questions import Forecast, Modality, Occurrence, Outcome
-from residency.model import Model
+from residency.model import Model, Range
 from residency.reasoning.answers import Column
 from residency.reasoning.outcomes import Cause, Family, cause_of
 
-DEATH_TARGET: Final = 0  # the model puts death first
 _MOST_HINTED: Final = 3  # codes of an outcome for which the nearest are looked for
 
 
@@ -27,14 +27,16 @@ class Examined(NamedTuple):
     label: str | None
     above: float | None
     below: float | None
+    before: frozenset[str]
     horizon_days: float
     occurrence: Occurrence
 
     @classmethod
     def of(cls, outcome: Outcome, horizon_days: float, occurrence: Occurrence) -> "Examined":
         """Take what counts of an outcome, with a horizon and an occurrence."""
-        codes = frozenset(outcome.codes)
-        return cls(codes, outcome.label, outcome.above, outcome.below, float(horizon_days), occurrence)
+        codes, before = frozenset(outcome.codes), frozenset(outcome.before)
+        values = outcome.above, outcome.below
+        return cls(codes, outcome.label, *values, before, float(horizon_days), occurrence)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Part:
         columns: one for each horizon.
         horizons_days: of the columns.
         cause: how its hazard is made; None for a label.
+        rivals: how the hazard of what ends its window is made: death, and what it is to come before.
+        values: range that a value must lie in; None where any event counts.
         label: number of the model's label; None for codes.
     """
 
@@ -57,12 +61,20 @@ class Part:
     columns: slice
     horizons_days: tuple[float, ...]
     cause: Cause | None
+    rivals: Cause | None
+    values: Range | None
     label: int | None
 
     @property
     def answerable(self) -> bool:
-        """Whether the model has a hazard or a label for it."""
-        return self.label is not None or (self.cause is not None and bool(self.cause.members))
+        """Whether the model has a hazard or a label for it, and for all that ends its window."""
+        return self.label is not None or (self.cause is not None and bool(self.cause.nodes))
+
+    @property
+    def needs(self) -> frozenset[int]:
+        """All targets whose hazards are looked at."""
+        causes = (self.cause, self.rivals) if self.answerable else ()
+        return frozenset[int]().union(*(cause.needs for cause in causes if cause is not None))
 
 
 @dataclass(frozen=True)
@@ -75,12 +87,8 @@ class Plan:
 
     @property
     def targets(self) -> Int64[np.ndarray, " target"]:
-        """All targets whose hazards are needed, death among them; none where labels alone are asked for."""
-        causes = [part.cause for part in self.parts if part.cause is not None and part.answerable]
-        needed = {target for cause in causes for target in cause.needs} | (
-            {DEATH_TARGET} if causes else set()
-        )
-        return np.array(sorted(needed), dtype=np.int64)
+        """All targets whose hazards are needed; none where labels alone are asked for."""
+        return np.array(sorted(frozenset[int]().union(*(part.needs for part in self.parts))), dtype=np.int64)
 
     def by_modalities(self) -> dict[frozenset[Modality], "Plan"]:
         """Give the parts of the questions that may use the same modalities, as plans with all columns."""
@@ -131,8 +139,8 @@ def plan_of(model: Model, questions: Sequence[Forecast]) -> Plan:
                     interval=forecast.interval,
                     columns=slice(len(columns), len(columns) + len(horizons)),
                     horizons_days=horizons,
-                    cause=cause_of(outcome, family) if outcome.label is None else None,
                     label=_label(outcome, model.labels),
+                    **_of_codes(outcome, model, family),
                 )
             )
             columns.extend(Column(number, outcome, horizon) for horizon in horizons)
@@ -141,12 +149,6 @@ def plan_of(model: Model, questions: Sequence[Forecast]) -> Plan:
 
 def _forecast(question: Forecast, reach_days: float) -> Forecast:
     """Refuse what this release cannot answer."""
-    if any(outcome.above is not None or outcome.below is not None for outcome in question.outcomes):
-        raise QuestionError(
-            "thresholds of values are not answered by this release",
-            where="outcomes",
-            mend="ask for codes or labels",
-        )
     if not all(map(isfinite, question.horizons_days)):
         raise QuestionError("a horizon is no number of days", where="horizons_days", mend="give a finite one")
     by_codes = any(outcome.label is None for outcome in question.outcomes)
@@ -157,6 +159,52 @@ def _forecast(question: Forecast, reach_days: float) -> Forecast:
             mend=f"at most {reach_days:g} days",
         )
     return question
+
+
+class _OfCodes(TypedDict):
+    """What a part holds of an outcome of codes."""
+
+    cause: Cause | None
+    rivals: Cause | None
+    values: Range | None
+
+
+def _of_codes(outcome: Outcome, model: Model, family: Family) -> _OfCodes:
+    """Find what an outcome of codes rests on; no node where a code of its window, or its values, are unknown.
+
+    Raises:
+        QuestionError: it can have no answer.
+    """
+    if outcome.label is not None:
+        return {"cause": None, "rivals": None, "values": None}
+    cause, window = cause_of(outcome.codes, family), [cause_of((one,), family) for one in outcome.before]
+    if any(np.isin(cause.history, one.history).any() for one in window):
+        raise QuestionError(
+            "an outcome cannot come before itself", where="outcomes", mend="give other codes in before"
+        )
+    values = _range(outcome, model) if outcome.has_threshold else None
+    unknown = outcome.has_threshold and (values is None or values.reaches_beyond(model))
+    if unknown or not all(one.nodes for one in window):
+        cause = replace(cause, nodes=())
+    death = () if DEATH in outcome.codes else (DEATH,)
+    return {"cause": cause, "rivals": cause_of((*outcome.before, *death), family), "values": values}
+
+
+def _range(outcome: Outcome, model: Model) -> Range | None:
+    """Give the values asked for; None where the model knows no values of the code.
+
+    Raises:
+        QuestionError: there are several codes, whose values may have several units.
+    """
+    if len(outcome.codes) > 1:
+        raise QuestionError(
+            "a threshold is of one code's values, in its unit", where="outcomes", mend="ask code by code"
+        )
+    code = model.vocabulary.index_of(outcome.codes[0])
+    if code not in model.valued:
+        return None
+    low, high = outcome.above, outcome.below
+    return Range(code, -inf if low is None else low, inf if high is None else high)
 
 
 def _label(outcome: Outcome, labels: tuple[str, ...]) -> int | None:

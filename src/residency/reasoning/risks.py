@@ -8,12 +8,11 @@ from jaxtyping import Bool, Float32, Int8, Int64
 from scipy.stats import t as student
 
 from residency.contract.packed import Packed
-from residency.model import Model, States
+from residency.model import Model, States, values_inside
 from residency.reasoning.abstaining import ANSWERED
-from residency.reasoning.incidence import cumulative_incidence
+from residency.reasoning.incidence import cumulative_incidence, incidence_inside
 from residency.reasoning.index import Index, Place
-from residency.reasoning.outcomes import Cause
-from residency.reasoning.plan import DEATH_TARGET, Plan
+from residency.reasoning.plan import Part, Plan
 from residency.reasoning.views import View
 
 INTERVAL: Final = 0.90
@@ -80,30 +79,38 @@ def _by_head(
     moment, elapsed_days = instant
     result = np.full((len(moment), model.n_heads, len(plan.columns)), np.nan, dtype=np.float32)
     targets = plan.targets
-    column = {int(target): number for number, target in enumerate(targets)}
     hazards = model.hazards(states, moment, elapsed_days, targets, never) if len(targets) else None
     for part in plan.parts:
         if part.label is not None:
             risk = model.label_probability(states, moment, elapsed_days, part.label)
             result[:, :, part.columns] = risk[:, :, None]
-        elif part.cause is not None and part.answerable and hazards is not None:
-            result[:, :, part.columns] = _incidence(model, part.cause, part.horizons_days, hazards, column)
+        elif part.answerable and hazards is not None:
+            inside = None
+            if part.values is not None:
+                found = values_inside(model, states, moment, elapsed_days, part.values)
+                inside = found.first, found.later
+            result[:, :, part.columns] = _incidence(model, part, (targets, hazards), inside)
     return result
 
 
 def _incidence(
     model: Model,
-    cause: Cause,
-    horizons_days: tuple[float, ...],
-    hazards: Float32[np.ndarray, "index head target interval"],
-    column: dict[int, int],
+    part: Part,
+    said: tuple[Int64[np.ndarray, " target"], Float32[np.ndarray, "index head target interval"]],
+    inside: tuple[np.ndarray, np.ndarray] | None,
 ) -> Float32[np.ndarray, "index head horizon"]:
-    """Give the cumulative incidence of one outcome, with death competing unless it is the outcome."""
-    hazard = cause.hazard(hazards, column)
-    death = hazards[:, :, column[DEATH_TARGET]]
-    competing = np.zeros_like(death) if cause.is_death else death
-    edges, horizons = (np.array(days, dtype=np.float64) for days in (model.edges_days, horizons_days))
-    return cumulative_incidence(hazard, competing, edges, horizons)
+    """Give the cumulative incidence of one outcome, with death and what ends its window competing."""
+    assert part.cause is not None and part.rivals is not None  # noqa: S101, PT018 - it is of codes
+    targets, hazards = said
+    column = {int(target): number for number, target in enumerate(targets)}
+    shared = model.moments_shared[targets]
+    hazard = part.cause.hazard(hazards, column, shared)
+    competing = part.rivals.hazard(hazards, column, shared) if part.rivals.nodes else np.zeros_like(hazard)
+    edges, horizons = (np.array(days, dtype=np.float64) for days in (model.edges_days, part.horizons_days))
+    if inside is None:
+        return cumulative_incidence(hazard, competing, edges, horizons)
+    first, later = (np.broadcast_to(one[:, None], hazard.shape) for one in inside)
+    return incidence_inside(hazard, (first, later), competing, edges, horizons)
 
 
 def summary(

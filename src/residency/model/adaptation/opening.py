@@ -36,7 +36,11 @@ def open_adapted(folder: Path, base: Path | None = None) -> Model:
     return dataclasses.replace(
         model,
         network=network,
-        calibration=Calibration.read(folder / CALIBRATION_FILE),
+        calibration=dataclasses.replace(
+            Calibration.read(folder / CALIBRATION_FILE),
+            values=model.calibration.values,
+            later=model.calibration.later,
+        ),
         digest=digest_of({"base": model.digest, "adapter": manifest.digest}),
     )
 

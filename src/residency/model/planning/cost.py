@@ -117,9 +117,9 @@ def bare_network(given: Setup) -> Network:
     layout = given.collator.reader.layout
     with torch.device("meta"):
         bias, prior = torch.empty(found.bias.shape), torch.empty(found.prior.shape)
-        n_valued = len(valued_codes(given.data.vocabulary))
+        later = torch.empty(len(valued_codes(given.data.vocabulary)), bias.shape[2])
         routine = no_routine(len(found.routine.code), bias.shape[2])
-        return build(given.spec, Sizes(layout.n_rows, len(layout.panel), bias, prior, {}, n_valued, routine))
+        return build(given.spec, Sizes(layout.n_rows, len(layout.panel), bias, prior, {}, later, routine))
 
 
 def dense_of(network: Network) -> int:
