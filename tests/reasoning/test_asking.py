@@ -200,7 +200,6 @@ def test_an_answer_survives_the_contract(model: Model, packed: Packed) -> None:
         Forecast(outcomes=(PARENT,), horizons_days=(1e6,)),
         Forecast(outcomes=(Outcome(name="x", label="nobody_trained_this"),)),
         Forecast(outcomes=(PARENT,), evidence=True),
-        Forecast(outcomes=(Outcome(name="x", codes=("LOINC/2160-0",), above=2.0),), horizons_days=(2.0,)),
     ],
 )
 def test_what_the_model_cannot_answer_is_refused(model: Model, packed: Packed, question: Forecast) -> None:
