@@ -146,7 +146,7 @@ def plot(error: np.ndarray, doubt: np.ndarray, at: float, rng: np.random.Generat
     axes.plot(share, np.full(len(share), error.mean()), "--", label="at random", color="#888888")
     axes.plot(share, best, ":", label="by the error itself (out of reach)", color="#888888")
     axes.axvline(at, color="#b5542b", linewidth=1)
-    axes.text(at, axes.get_ylim()[1] * 0.95, " what the rules answer", color="#b5542b", va="top", ha="right")
+    axes.text(at, axes.get_ylim()[1] * 0.3, "what the rules answer ", color="#b5542b", va="top", ha="right")
     axes.set(
         xlabel="share answered",
         ylabel="divergence from the true chance, ‰ nat",
