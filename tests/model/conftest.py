@@ -150,22 +150,22 @@ def _write(table: pl.DataFrame, path: Path) -> int:
     return len(table)
 
 
+def _timelines(folder: Path, n_patients: int, **kinds: bool) -> Path:
+    write_records(folder / "records", n_patients, **kinds)
+    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
+    return folder / "timelines"
+
+
 @pytest.fixture(scope="session")
 def timelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Timelines of 300 invented patients."""
-    folder = tmp_path_factory.mktemp("model")
-    write_records(folder / "records", 300)
-    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
-    return folder / "timelines"
+    return _timelines(tmp_path_factory.mktemp("model"), 300)
 
 
 @pytest.fixture(scope="session")
 def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Timelines of 60 invented patients of whom nobody labelled anything."""
-    folder = tmp_path_factory.mktemp("unlabelled")
-    write_records(folder / "records", 60, with_labels=False)
-    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
-    return folder / "timelines"
+    return _timelines(tmp_path_factory.mktemp("unlabelled"), 60, with_labels=False)
 
 
 @pytest.fixture(scope="session")
@@ -194,16 +194,10 @@ def now() -> datetime:
 @pytest.fixture(scope="session")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Timelines of 150 invented patients of whom some have notes, images and genomes."""
-    folder = tmp_path_factory.mktemp("documented")
-    write_records(folder / "records", 150, with_documents=True)
-    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
-    return folder / "timelines"
+    return _timelines(tmp_path_factory.mktemp("documented"), 150, with_documents=True)
 
 
 @pytest.fixture(scope="session")
 def undocumented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Timelines of the very same patients, of whom there is nothing but events."""
-    folder = tmp_path_factory.mktemp("undocumented")
-    write_records(folder / "records", 150)
-    build(folder / "records", folder / "timelines", BuildSpec(), now=NOW)
-    return folder / "timelines"
+    return _timelines(tmp_path_factory.mktemp("undocumented"), 150)

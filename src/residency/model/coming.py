@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from residency.contract.packed import DAY, Packed
+from residency.contract.packed import Packed
 from residency.model.generative import Coming, Results
 from residency.model.inputs import Layout
-from residency.model.outcomes import ABSENT, HOUR, Followed, Index, Targets, interval_of
+from residency.model.outcomes import ABSENT, HOUR, Followed, Index, Targets, days_between, interval_of
 from residency.model.queries import Queried
 from residency.model.querying import First, bins_of, later_of, sets_of
 from residency.model.routine import Routine, lead_of, present_in, slots_of
@@ -62,9 +62,8 @@ class Watch:
         """
         moment, wait = self._next(packed, followed.index)
         row = np.flatnonzero(wait <= followed.index.follow_up)
-        free = np.minimum(wait, followed.index.follow_up)[:, None]
         edges = self.targets.edges
-        days = np.clip(free - edges[:-1], 0, np.diff(edges)) / DAY
+        days = days_between(0, np.minimum(wait, followed.index.follow_up), edges)
         present = present_in(packed, moment[row], self.slot, self.n_routine)
         tensor = torch.from_numpy
         first = self._first(packed, followed, rng)
@@ -72,7 +71,7 @@ class Watch:
         coming = Coming(
             at=tensor(row),
             interval=tensor(interval_of(wait[row], edges)),
-            days=tensor(days.astype(np.float32)),
+            days=tensor(days),
             hours=tensor((wait[row] / HOUR).astype(np.float32)),
             present=tensor(present),
             lead=tensor(lead_of(present)),

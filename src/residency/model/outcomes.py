@@ -280,8 +280,23 @@ def exposure(
     at = place[followed.target]
     held = at != ABSENT
     free[followed.row[held], at[held]] = followed.wait[held]
-    inside = np.clip(free[..., None] - edges[:-1], 0, np.diff(edges))
-    days: np.ndarray = (inside / DAY).astype(np.float32)
+    return days_between(0, free, edges)
+
+
+def days_between(
+    begin: Int64[np.ndarray, "*batch"] | int,
+    end: Int64[np.ndarray, "*batch"],
+    edges: Int64[np.ndarray, " edge"],
+) -> Float32[np.ndarray, "*batch interval"]:
+    """Give the days of each interval that lie between two waits.
+
+    Example:
+        >>> days_between(DAY, np.array([3 * DAY]), np.array([0, 2 * DAY, 4 * DAY])).tolist()
+        [[1.0, 1.0]]
+    """
+    low, high = (np.asarray(wait)[..., None] - edges[:-1] for wait in (begin, end))
+    width = np.diff(edges)
+    days: np.ndarray = ((np.clip(high, 0, width) - np.clip(low, 0, width)) / DAY).astype(np.float32)
     return days
 
 

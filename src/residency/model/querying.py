@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
-from residency.contract.packed import DAY, Packed
+from residency.contract.packed import Packed
 from residency.model.generative import VALUE_BINS, Results
 from residency.model.inputs import spread
-from residency.model.outcomes import ABSENT, Followed, Targets, interval_of, never_had
+from residency.model.outcomes import ABSENT, Followed, Targets, days_between, interval_of, never_had
 from residency.model.queries import Later, Sets
 from residency.timeline import Vocabulary, moment_of_event
 from residency.timeline.segments import ranges
@@ -70,7 +70,7 @@ def sets_of(packed: Packed, followed: Followed, targets: Targets, rng: np.random
     held = np.append(target, ABSENT)[at] == followed.target
     wait[followed.row[held], at[held]] = followed.wait[held]
     soonest = wait[:, member].min(axis=2, initial=_FOREVER)
-    days = _spent(0, np.minimum(soonest, index.follow_up[:, None]), edges)
+    days = days_between(0, np.minimum(soonest, index.follow_up[:, None]), edges)
     as_of = np.asarray(packed.moment_time[index.moment]) + index.elapsed
     tensor = torch.from_numpy
     return Sets(
@@ -121,16 +121,6 @@ def _upward(target: int, targets: Targets) -> set[int]:
     return set(targets.link[targets.link_offset[code] : targets.link_offset[code + 1]].tolist())
 
 
-def _spent(
-    begin: Int64[np.ndarray, "*batch"] | int, end: Int64[np.ndarray, "*batch"], edges: np.ndarray
-) -> Float32[np.ndarray, "*batch interval"]:
-    """Give the days of each interval that lie between two waits."""
-    low, high = (np.asarray(wait)[..., None] - edges[:-1] for wait in (begin, end))
-    width = np.diff(edges)
-    days: np.ndarray = ((np.clip(high, 0, width) - np.clip(low, 0, width)) / DAY).astype(np.float32)
-    return days
-
-
 def later_of(
     packed: Packed,
     followed: Followed,
@@ -167,7 +157,7 @@ def later_of(
         asked=asked,
         inside=tensor(inside[:, :VALUE_BINS]),
         interval=tensor(interval_of(wait, edges)),
-        days=tensor(_spent(begin, np.minimum(wait, index.follow_up[row]), edges)),
+        days=tensor(days_between(begin, np.minimum(wait, index.follow_up[row]), edges)),
     )
 
 

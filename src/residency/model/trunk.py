@@ -120,25 +120,20 @@ class Trunk(nn.Module):
         self, x: Float32[Tensor, "row width"], inputs: Inputs, context: int
     ) -> Float32[Tensor, "row width"]:
         """Give each row's state."""
-        n, longest = inputs.shape
-        padded = x.new_zeros(n * longest, x.shape[1]).index_copy(0, inputs.place, x).view(n, longest, -1)
+        padded = _windows(x, inputs)
         turn = self._turn(inputs)
         for layer in self.layers:
             padded = layer(padded, turn, context)
-        result: Tensor = self.norm(padded.view(n * longest, -1)[inputs.place])
+        result: Tensor = self.norm(padded.flatten(0, 1)[inputs.place])
         return result
 
     def last(
         self, x: Float32[Tensor, "row width"], inputs: Inputs, context: int
     ) -> Float32[Tensor, "window width"]:
         """Give what `forward` gives at each window's last row; no more is worked out than that needs."""
-        n, longest = inputs.shape
-        padded = x.new_zeros(n * longest, x.shape[1]).index_copy(0, inputs.place, x).view(n, longest, -1)
+        (n, longest), padded = inputs.shape, _windows(x, inputs)
         cosine, sine = self._turn(inputs)
-        window = torch.arange(n, device=x.device)
-        end = torch.zeros_like(window).index_put(
-            (inputs.place // longest,), torch.ones_like(inputs.place), accumulate=True
-        )
+        end = torch.bincount(inputs.place // longest, minlength=n)
         at = torch.arange(longest, device=x.device)
         for above, layer in zip(reversed(range(len(self.layers))), self.layers, strict=True):
             begin = int(end.min()) - 1 - above * (context - 1)
@@ -146,7 +141,7 @@ class Trunk(nn.Module):
             turn = cosine[:, :, at], sine[:, :, at]
             padded, at = cast("Layer", layer).narrowed(padded, turn, at, kept, context), at[kept]
         where = torch.searchsorted(at, end - 1)
-        result: Tensor = self.norm(padded[window, where])
+        result: Tensor = self.norm(padded[torch.arange(n, device=x.device), where])
         return result
 
     def reach(self, context: int) -> int:
@@ -155,16 +150,19 @@ class Trunk(nn.Module):
 
     def _turn(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Give cosines and sines [window, head, row, pair]; angles in float64, for a life is 10^9 seconds."""
-        n, longest = inputs.shape
         pairs = self.part // 2
         by_time = _angles(inputs.second, _SHORTEST, _LONGEST, pairs)
         by_order = _angles(inputs.order, 2 * math.pi, 2 * math.pi * 1000.0, pairs)
         both = torch.stack([by_time, by_order], dim=1).float()
-        padded = both.new_zeros(n * longest, 2, pairs).index_copy(0, inputs.place, both)
-        per_head = (
-            padded.view(n, longest, 2, pairs).transpose(1, 2).repeat_interleave(self.n_heads // 2, dim=1)
-        )
+        per_head = _windows(both, inputs).transpose(1, 2).repeat_interleave(self.n_heads // 2, dim=1)
         return per_head.cos(), per_head.sin()
+
+
+def _windows(x: Float32[Tensor, "row ..."], inputs: Inputs) -> Float32[Tensor, "window longest ..."]:
+    """Put rows into their windows, the shorter ones filled up with zeros."""
+    n, longest = inputs.shape
+    padded = x.new_zeros(n * longest, *x.shape[1:]).index_copy(0, inputs.place, x)
+    return padded.view(n, longest, *x.shape[1:])
 
 
 def _angles(
