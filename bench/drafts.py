@@ -32,6 +32,16 @@ KEEPS = {  # what of the encounter a document must hold
     "coding_suggestions": ("Condition",),
     "patient_message": ("Condition",),
 }
+PLAIN = {  # the judge's own dictionary
+    "smoking": "nicotine dependence",
+    "stroke": "cerebrovascular cerebral infarction",
+    "heart attack": "myocardial infarction",
+    "shortness of breath": "dyspnea",
+    "protein in the urine": "proteinuria",
+}
+EMPTY = {"and", "the", "with", "without", "not", "for", "since", "last", "was", "seen", "done", "unspecified",
+         "other", "personal", "history"}  # fmt: skip
+NAMELESS = ("is not known here", "no plain name")  # of what no name is given, a date alone is judged
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NUMBER = re.compile(r"(?<![\w*.-])\d+(?:\.\d+)?(?![\w*-]|\.\d)")
 _VALUE = re.compile(r": (\d+(?:\.\d+)?) [^ ]+ on ")
@@ -93,18 +103,18 @@ def is_invented(text: str, cited: list[dict[str, Any]]) -> bool:
         numbers = [float(one) for one in re.findall(r"\d+(?:\.\d+)?", held)]
         if not any(abs(float(value[1]) - one) <= 0.0006 * abs(one) + 1e-9 for one in numbers):
             return True
-    names = [
-        display(row)
-        for row in cited
-        if row["resourceType"] in ("Condition", "Procedure", "MedicationRequest")
-    ]
-    said = text.lower()
-    return bool(names) and not any(words(one) & words(said) for one in names if one)
+    kinds = {row["resourceType"] for row in cited} & {"Condition", "Procedure", "MedicationRequest"}
+    names = [display(row) for row in cited]
+    named = not any(phrase in text for phrase in NAMELESS)
+    return bool(kinds) and named and not any(words(one) & words(text) for one in names if one)
 
 
 def words(text: str) -> set[str]:
-    """Give the words of five letters and more."""
-    return set(re.findall(r"[a-z]{5,}", text.lower()))
+    """Give the words that tell what it is, in American spelling, plain ones as doctors say them."""
+    said = text.lower().replace("ae", "e").replace("oe", "e")
+    for plain, learned in PLAIN.items():
+        said = said.replace(plain, learned)
+    return set(re.findall(r"[a-z]{3,}", said)) - EMPTY
 
 
 def kept(document: str, answer: Answer, encounter: list[dict[str, Any]]) -> tuple[int, int]:

@@ -52,6 +52,33 @@ def test_the_standing_state_is_what_a_slow_reading_finds(model: Model, packed: P
                 assert torch.isnan(inputs.rank[row, slot])
 
 
+def test_a_code_without_values_stands_for_those_below_it_too(model: Model, packed: Packed) -> None:
+    layout, vocabulary = model.reader.layout, model.vocabulary
+    rows, inputs = model.reader.read(packed, whole(packed, np.arange(20)))
+    parents = [
+        int(code)
+        for code in layout.panel[layout.n_valued :]
+        if any(code in vocabulary.ancestors_of(other) for other in range(len(vocabulary)))
+    ]
+    assert parents
+    for parent in parents:
+        family = [parent] + [o for o in range(len(vocabulary)) if parent in vocabulary.ancestors_of(o)]
+        held = np.isin(packed.event_code, family)
+        upto = np.concatenate([[0], np.cumsum(held)])
+        first = packed.moment_offset[np.searchsorted(packed.moment_offset, rows.moment, "right") - 1]
+        count = upto[packed.event_offset[rows.moment + 1]] - upto[packed.event_offset[first]]
+        assert np.array_equal(inputs.count[:, layout.slot[parent]].numpy(), count)
+
+
+def test_no_two_codes_of_the_panel_have_just_the_same_records(model: Model) -> None:
+    layout, vocabulary = model.reader.layout, model.vocabulary
+    size = {int(c): (vocabulary.n_patients[c], vocabulary.n_events[c]) for c in layout.panel}
+    for code in size:
+        assert not any(size.get(int(above)) == size[code] for above in vocabulary.ancestors_of(code))
+    assert np.all(np.diff(vocabulary.knot_offset)[layout.panel[: layout.n_valued]] > 0)
+    assert np.all(np.diff(vocabulary.knot_offset)[layout.panel[layout.n_valued :]] == 0)
+
+
 def test_a_window_knows_the_standing_state_from_before_it(model: Model, packed: Packed) -> None:
     patient = int(np.argmax(np.diff(packed.moment_offset)))
     all_of_it = whole(packed, np.array([patient]))

@@ -7,8 +7,9 @@ import torch
 from residency.model.moments import (
     AGO_KNOTS,
     COUNT_KNOTS,
-    PANEL_FEATURES,
     RANK_KNOTS,
+    SEEN_FEATURES,
+    VALUE_FEATURES,
     hats,
     panel_features,
 )
@@ -31,20 +32,23 @@ def test_absence_is_no_knot_at_all() -> None:
 
 def test_the_standing_record_is_spread_as_hats_spread_each_of_its_numbers() -> None:
     draw = torch.Generator().manual_seed(3)
+    valued = 3
     rank, hours, change = torch.rand(3, 40, 7, generator=draw).unbind()
     hours, change = 1e4 * hours - 10.0, change - 0.5
     for x in (rank, hours, change):
         x[torch.rand(x.shape, generator=draw) < 0.3] = math.nan
-    count = torch.randint(0, 30, rank.shape, generator=draw).float()
-    expected = torch.cat(
-        [
-            hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
-            hats(torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
-            hats(torch.log1p(count), COUNT_KNOTS),
-            torch.stack([change.clamp(min=0.0), (-change).clamp(min=0.0)], dim=-1).nan_to_num(),
-            (hours <= 0).float()[..., None],
-        ],
-        dim=-1,
-    )
-    found = panel_features(rank, hours, change, count).view(40, PANEL_FEATURES, 7)
-    assert torch.equal(found, expected.transpose(1, 2))
+    rank, change = rank[:, :valued], change[:, :valued]
+    count = torch.randint(0, 30, hours.shape, generator=draw).float()
+    seen = [
+        hats(torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
+        hats(torch.log1p(count), COUNT_KNOTS),
+        (hours <= 0).float()[..., None],
+    ]
+    value = [
+        hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
+        torch.stack([change.clamp(min=0.0), (-change).clamp(min=0.0)], dim=-1).nan_to_num(),
+    ]
+    found = panel_features(rank, hours, change, count).split([7 * SEEN_FEATURES, valued * VALUE_FEATURES], 1)
+    for part, expected in zip(found, (seen, value), strict=True):
+        knots = torch.cat(expected, dim=-1).transpose(1, 2)
+        assert torch.equal(part.view(knots.shape), knots)

@@ -157,10 +157,11 @@ def chart(
     notes: Sequence[tuple[float, str, str]] = (),
     genome: Sequence[str] = (),
     lag_days: float = 0.0,
+    lacking: Sequence[str] = (),
 ) -> Chart:
-    """Give the chart of a few records as of a day; the vocabulary knows all their codes."""
+    """Give the chart of a few records as of a day; the vocabulary knows all their codes but those lacking."""
     events = events_of([(-10_000.0, "MEDS_BIRTH"), *rows], lag_days)
-    vocabulary = vocabulary_of([row[1] for row in rows] + ["MEDS_BIRTH"])
+    vocabulary = vocabulary_of([*({row[1] for row in rows} - set(lacking)), "MEDS_BIRTH"])
     attachments = Attachments.of(notes=notes_of(notes), variants=genome_of(genome))
     packing = packing_of(events, vocabulary, attachments=attachments)
     return chart_of(

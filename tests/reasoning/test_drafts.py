@@ -89,6 +89,31 @@ def test_a_prior_authorisation_says_what_is_asked_for_and_what_was_tried() -> No
     assert texts(found, "tried") == ["Ordered before, on 2019-12-22: Warfarin Sodium 5 MG Oral Tablet."]
 
 
+def test_what_has_no_known_code_is_given_no_name_and_taken_for_nothing_else() -> None:
+    rare: list[Row] = [(0, "ICD10CM/I73.9"), (0.1, "ICD10CM/G71.0"), (0, "RXNORM/1"), (0.1, "RXNORM/2")]
+    seen = chart(FULL + rare, 30, notes=PENDING, lacking=[row[1] for row in rare])
+    found = {name: tell(Draft(document=name), seen, []).statements for name in DOCUMENTS}
+    assert not any("UNKNOWN" in one.text for statements in found.values() for one in statements)
+    stay = [one for one in found["discharge_summary"] if "not known here" in one.text]
+    assert [one.citations[0].source for one in stay if one.tag == "diagnoses"] == [
+        "Condition/13",
+        "Condition/14",
+    ]
+    assert [len(one.citations) for one in stay if one.tag == "problems"] == [2]
+    drugs = [one for one in found["referral"] if one.tag == "medications" and "not known here" in one.text]
+    assert len({one.citations[0].source for one in drugs}) == 2
+
+
+def test_a_message_tells_what_was_from_what_is() -> None:
+    old: list[Row] = [(0, "VISIT/AMB"), (0, "ICD10CM/Z86.73"), (0, "ICD10CM/I25.2"), (0, "ICD10CM/I63.9")]
+    told = texts(draft("patient_message", old, 1), "told_diagnoses")
+    assert sorted(told) == [
+        "Your doctor wrote down: a heart attack in the past.",
+        "Your doctor wrote down: a stroke in the past.",
+        "Your doctor wrote down: stroke.",
+    ]
+
+
 def test_a_visit_can_be_named_and_must_be_on_record() -> None:
     seen = chart(FULL, 30)
     assert visit_of(seen, "Encounter/5").kind == "AMB"

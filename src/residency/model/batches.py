@@ -125,11 +125,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Following:
-    """Rows whose next moment is in the batch, its panel codes, and their spread ranks (NaN where none)."""
+    """Rows whose next moment is in the batch, its panel codes, and ranks of those with values (else NaN)."""
 
     row: Int64[Tensor, " row"]
     present: Float32[Tensor, "row panel"]
-    rank: Float32[Tensor, "row panel"]
+    rank: Float32[Tensor, "row valued"]
 
 
 @dataclass(frozen=True)
@@ -220,12 +220,14 @@ class Collator:
         begin = np.repeat(packed.event_offset[moment] - (np.cumsum(count) - count), count)
         event = begin + np.arange(len(begin))
         code, row = np.array(packed.event_code[event]), np.repeat(np.arange(len(moment)), count)
-        slot = self.reader.layout.slot[code]
+        layout = self.reader.layout
         rank = self.reader.vocabulary.rank(code, np.array(packed.event_value[event]))
-        held = slot >= 0
-        present = np.zeros((len(moment), len(self.reader.layout.panel)), np.float32)
-        ranks = np.full(present.shape, np.nan, np.float32)
-        present[row[held], slot[held]] = 1.0
+        present = np.zeros((len(moment), len(layout.panel)), np.float32)
+        ranks = np.full((len(moment), layout.n_valued), np.nan, np.float32)
+        at, place = layout.places(code.astype(np.int64))
+        present[row[at], place] = 1.0
+        slot = layout.slot[code]
+        held = (slot >= 0) & (slot < layout.n_valued)
         ranks[row[held], slot[held]] = spread(rank[held])
         return Following(torch.from_numpy(next_in), torch.from_numpy(present), torch.from_numpy(ranks))
 

@@ -13,13 +13,17 @@ from torch.nn import functional
 
 from residency.contract.errors import LineageError
 
-_PRIOR_EVENTS: Final = 5.0  # a target's correction leans on "none" by as much as this many events
+SLOPES: Final = (0.4, 0.55, 0.7, 0.85, 1.0, 1.15, 1.3)  # that hazards are tried with
+_SLOPE_APART: Final = 0.3  # from 1, as is thought before any patient was looked at
+_PRIOR_EVENTS: Final = 5.0  # a correction leans on "none" by as much as this many events
+_PRIOR_PATIENTS: Final = 20.0  # the same of hazards, in patients with an event: a network is rarely far off
 _PULL: Final = 1.0  # of slope to 1 and intercept to 0
 
 
 class _File(msgspec.Struct, frozen=True):
     labels: tuple[tuple[float, float], ...]
     hazards: tuple[tuple[float, ...], tuple[float, ...]]
+    slopes: tuple[float, float]
     values: tuple[tuple[float, ...], ...] = ()
     later: tuple[float, ...] = ()
 
@@ -31,12 +35,14 @@ class Calibration:
     Attributes:
         labels: slope and intercept on the logit of each task.
         hazards: factor on the hazards of each target: of first occurrences, and of later ones.
+        slopes: on what the network says beyond the usual log hazards, of first occurrences and of later ones.
         values: factor on each bin of the next result of each code with values; empty to correct nothing.
         later: factor on the hazards of its later results; empty to correct nothing.
     """
 
     labels: tuple[tuple[float, float], ...]
     hazards: tuple[tuple[float, ...], tuple[float, ...]]
+    slopes: tuple[float, float]
     values: tuple[tuple[float, ...], ...] = ()
     later: tuple[float, ...] = ()
 
@@ -49,8 +55,8 @@ class Calibration:
         self, first: Float64[np.ndarray, "2 valued class"], later: Float64[np.ndarray, "2 valued"]
     ) -> "Calibration":
         """Add what corrects values: of observed and expected results, first ones by bin, and later ones."""
-        bins = tuple(hazard_factors(seen, said) for seen, said in zip(*first, strict=True))
-        return replace(self, values=bins, later=hazard_factors(*later))
+        bins = tuple(factors(seen, said) for seen, said in zip(*first, strict=True))
+        return replace(self, values=bins, later=factors(*later))
 
     def of_value(self, code: int) -> tuple[Float32[np.ndarray, " class"], float]:
         """Give the factors on the bins and on the later results of one of the codes with values."""
@@ -61,7 +67,7 @@ class Calibration:
     @classmethod
     def none(cls, n_tasks: int, n_targets: int) -> "Calibration":
         """Correct nothing."""
-        return cls(((1.0, 0.0),) * n_tasks, ((1.0,) * n_targets,) * 2)
+        return cls(((1.0, 0.0),) * n_tasks, ((1.0,) * n_targets,) * 2, (1.0, 1.0))
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":
@@ -74,28 +80,55 @@ class Calibration:
             file = msgspec.json.decode(path.read_bytes(), type=_File)
         except (OSError, UnicodeDecodeError, msgspec.DecodeError):
             raise LineageError("the calibration cannot be read", where=path.name) from None
-        return cls(file.labels, file.hazards, file.values, file.later)
+        return cls(file.labels, file.hazards, file.slopes, file.values, file.later)
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
-        path.write_bytes(
-            msgspec.json.format(
-                msgspec.json.encode(_File(self.labels, self.hazards, self.values, self.later)), indent=1
-            )
-        )
+        file = _File(self.labels, self.hazards, self.slopes, self.values, self.later)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1))
 
 
-def hazard_factors(
+def factors(
     observed: Float64[np.ndarray, " target"], expected: Float64[np.ndarray, " target"]
 ) -> tuple[float, ...]:
     """Give observed over expected events, drawn to 1 where there are few.
 
     Example:
-        >>> hazard_factors(np.array([0.0, 995.0]), np.array([0.0, 1995.0]))
+        >>> factors(np.array([0.0, 995.0]), np.array([0.0, 1995.0]))
         (1.0, 0.5)
     """
     factor = (observed + _PRIOR_EVENTS) / (expected + _PRIOR_EVENTS)
     return tuple(round(float(f), 6) for f in factor)
+
+
+def hazard_corrections(
+    observed: Float64[np.ndarray, " target"],
+    expected: Float64[np.ndarray, "slope target"],
+    score: Float64[np.ndarray, "slope target"],
+    worth: Float64[np.ndarray, " target"],
+) -> tuple[tuple[float, ...], float]:
+    """Choose one of `SLOPES` for all targets by its likelihood, and each target's factor, near that of all.
+
+    A network that has learnt its patients by heart says too much of the others: hazards too far from the
+    usual, on both sides. The likelihood is that of piecewise-constant hazards. Instants of one patient tell
+    of the same events: everything is counted in patients, else few of them would be taken for many.
+
+    Args:
+        observed: patients with an event.
+        expected: the same, at each slope.
+        score: log hazards at the events, added up.
+        worth: how much each target counts for what is common to all.
+
+    Returns:
+        Factors, and the slope.
+    """
+    usual = (worth * observed).sum() / np.maximum((worth * expected).sum(axis=1), 1e-9)
+    usual = np.where(observed.sum() > 0, usual, 1.0)[:, None]
+    factor = (observed + _PRIOR_PATIENTS * usual) / (expected + _PRIOR_PATIENTS)
+    likelihood = (worth * (score + observed * np.log(factor) - factor * expected)).sum(axis=1)
+    away = (np.array(SLOPES) - 1.0) / _SLOPE_APART
+    chosen = int((likelihood - 0.5 * away**2).argmax())
+    return tuple(round(float(f), 6) for f in factor[chosen]), SLOPES[chosen]
 
 
 def label_line(

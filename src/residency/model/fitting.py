@@ -79,9 +79,7 @@ class Setup:
 def setup(data: Timelines, spec: ModelSpec, found: Marginals, encoded: tuple[Encoded, ...] = ()) -> Setup:
     """Put together what a training needs; `encoded` has the vectors of each shard's attachments."""
     vocabulary = data.vocabulary
-    reader = Reader(
-        vocabulary, layout(vocabulary, choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel))
-    )
+    reader = Reader(vocabulary, layout(vocabulary, choose(vocabulary, spec.shape.panel)))
     watch = Watch.of(vocabulary, reader.layout, found.targets, found.routine)
     collator = Collator(reader, found.targets, found.rate, spec.seed, encoded, spec.modality_drop, watch)
     return Setup(data, spec, found, collator)
@@ -93,7 +91,7 @@ def network_of(given: Setup) -> Network:
     prior, routine = tensor(found.prior), found.routine
     sizes = Sizes(
         given.collator.reader.layout.n_rows,
-        len(given.collator.reader.layout.panel),
+        given.collator.reader.layout.size,
         tensor(found.bias),
         torch.logit(prior.clamp(1e-4, 1 - 1e-4)),
         given.modalities,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from residency.model.heads import HIGHEST, LOWEST
-from residency.model.moments import HOUR_KNOTS, PANEL_FEATURES, Gated, log_hours, panel_features
+from residency.model.moments import HOUR_KNOTS, Gated, log_hours, n_panel_features, panel_features
 
 VALUE_BINS: Final = 16  # of ranks, spread as the network reads them
 CLASSES: Final = VALUE_BINS + 1  # the last: recorded without a value
@@ -90,7 +90,7 @@ class FutureHead(nn.Module):
         # not nn.Linear: it warns where there is no code
         self.what = nn.ParameterDict({name: torch.zeros(n, reads) for name in ("lead", "company")})
         self.code = nn.Parameter(torch.randn(n_valued, _CODE))
-        self.value = Gated(reads + _CODE + PANEL_FEATURES, _HIDDEN, CLASSES)
+        self.value = Gated(reads + _CODE + n_panel_features(1, 1), _HIDDEN, CLASSES)
         edge = 0.5 - 0.5 * torch.cos(torch.linspace(0.0, torch.pi, VALUE_BINS + 1, device=lead.device))
         share = torch.cat([edge.diff(), lead.new_tensor([0.02])]).log()
         bias = {"when": log_rate, "lead": lead, "company": together, "value": share.repeat(n_valued, 1)}

@@ -108,12 +108,26 @@ class HazardHead(nn.Module):
         return Read((own + shared).transpose(0, 1), self.standing(features))
 
     def columns(
-        self, read: Read, target: Int64[Tensor, " column"], never: Bool[Tensor, "row column"]
+        self,
+        read: Read,
+        target: Int64[Tensor, " column"],
+        never: Bool[Tensor, "row column"],
+        slope: tuple[float, float] = (1.0, 1.0),
     ) -> Float32[Tensor, "row head column interval"]:
-        """Give log hazards of some targets at every row; `never` says who never had them."""
+        """Give log hazards of some targets at every row.
+
+        Args:
+            read: from `read`.
+            target: which.
+            never: who never had them.
+            slope: on what is said beyond the usual log hazards, by class.
+        """
         first, again = (
-            torch.einsum("rhbk,ck->rhcb", read.mixed[which], self.code[which, target])
-            + torch.einsum("rhd,cd->rhc", read.near, self.standing.up[which, target])[..., None]
+            (
+                torch.einsum("rhbk,ck->rhcb", read.mixed[which], self.code[which, target])
+                + torch.einsum("rhd,cd->rhc", read.near, self.standing.up[which, target])[..., None]
+            )
+            * slope[which]
             + self.bias[which, target]
             for which in range(self.n_classes)
         )
@@ -193,11 +207,11 @@ def of_task(
 class NextHead(nn.Module):
     """What the next moment holds: which codes of the panel, and their ranks. It teaches the trunk."""
 
-    def __init__(self, width: int, n_panel: int) -> None:
+    def __init__(self, width: int, n_panel: int, n_valued: int) -> None:
         super().__init__()
         self.presence = nn.Linear(width, n_panel)
-        self.rank = nn.Linear(width, n_panel)
+        self.rank = nn.Linear(width, n_valued)
 
     def forward(self, z: Float32[Tensor, "row width"]) -> tuple[Tensor, Tensor]:
-        """Give logits of presence and ranks in [0, 1], each [row, panel]."""
+        """Give logits of presence [row, panel], and ranks in [0, 1] of the codes with values."""
         return self.presence(z), torch.sigmoid(self.rank(z))

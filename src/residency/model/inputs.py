@@ -67,13 +67,32 @@ class Layout:
         value_row: first knot's row of each code; -1 for a code without values.
         slot: place of each code in the panel; -1 outside it.
         n_rows: of the table.
-        panel: codes of the panel.
+        panel: codes of the panel, those with values first.
+        n_valued: of them with values.
+        place_offset: where the places that each code's events have in the panel begin.
+        place: its own, and those of the codes without values above it.
     """
 
     value_row: Int64[np.ndarray, " code"]
     slot: Int64[np.ndarray, " code"]
     n_rows: int
     panel: Int64[np.ndarray, " panel"]
+    n_valued: int
+    place_offset: Int64[np.ndarray, " code_and_1"]
+    place: Int64[np.ndarray, " place"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Codes of the panel, and how many of them have values."""
+        return len(self.panel), self.n_valued
+
+    def places(
+        self, code: Int64[np.ndarray, " event"]
+    ) -> tuple[Int64[np.ndarray, " held"], Int64[np.ndarray, " held"]]:
+        """Give the places of events in the panel: which event, and where; an event may have several."""
+        begin = self.place_offset[code]
+        count = self.place_offset[code + 1] - begin
+        return np.repeat(np.arange(len(code)), count), self.place[ranges(begin, count)]
 
 
 def layout(vocabulary: Vocabulary, panel: Int64[np.ndarray, " panel"]) -> Layout:
@@ -83,7 +102,15 @@ def layout(vocabulary: Vocabulary, panel: Int64[np.ndarray, " panel"]) -> Layout
     row = np.where(valued, n_codes + KNOTS * (np.cumsum(valued) - 1), -1).astype(np.int64)
     slot = np.full(n_codes, -1, np.int64)
     slot[panel] = np.arange(len(panel))
-    return Layout(row, slot, n_codes + KNOTS * int(valued.sum()), panel)
+    offset, kin = vocabulary.ancestor_offset, vocabulary.ancestor_index.astype(np.int64)
+    owner = np.repeat(np.arange(n_codes), np.diff(offset))
+    above = (slot[kin] >= 0) & ~valued[kin]
+    code = np.concatenate([np.flatnonzero(slot >= 0), owner[above]])
+    order = np.argsort(code, kind="stable")
+    place = np.concatenate([slot[slot >= 0], slot[kin[above]]])[order]
+    place_offset = np.searchsorted(code[order], np.arange(n_codes + 1))
+    n_rows = n_codes + KNOTS * int(valued.sum())
+    return Layout(row, slot, n_rows, panel, int(valued[panel].sum()), place_offset, place)
 
 
 @dataclass(frozen=True)
@@ -166,7 +193,7 @@ class Inputs:
         second: time of each row.
         order: number of each row's moment.
         clock: hours since the moment before, hours since the first, years of age (NaN unknown).
-        rank: the panel's; hours, change, count too.
+        rank: last ranks of the panel's codes with values; change of them; hours and count of all.
         attached: vectors of encoders, by kind of attachment.
     """
 
@@ -178,9 +205,9 @@ class Inputs:
     second: Float64[Tensor, " row"]
     order: Float64[Tensor, " row"]
     clock: Float32[Tensor, "row 3"]
-    rank: Float32[Tensor, "row panel"]
+    rank: Float32[Tensor, "row valued"]
     hours: Float32[Tensor, "row panel"]
-    change: Float32[Tensor, "row panel"]
+    change: Float32[Tensor, "row valued"]
     count: Float32[Tensor, "row panel"]
     attached: dict[str, Attached] = field(default_factory=dict)
 
@@ -254,13 +281,11 @@ class Reader:
         return entry[order], weight[order], bag
 
     def _panel(self, seen: "_Events", rows: Rows, drop: np.ndarray) -> Panel:
-        slot = self.layout.slot[seen.code]
-        held = slot >= 0
-        held[held] = ~drop[seen.window[held], slot[held]]
-        chosen = Seen(
-            seen.row[held], slot[held], spread(seen.rank[held]), seen.second[held], seen.window[held]
-        )
-        return state(chosen, rows.second, rows.first, len(self.layout.panel))
+        event, slot = self.layout.places(seen.code.astype(np.int64))
+        kept = ~drop[seen.window[event], slot]
+        event, slot = event[kept], slot[kept]
+        chosen = Seen(seen.row[event], slot, spread(seen.rank[event]), seen.second[event], seen.window[event])
+        return state(chosen, rows.second, rows.first, len(self.layout.panel), self.layout.n_valued)
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ def _routine(
     """Find the routine codes, how soon the next of them comes, and which come together."""
     vocabulary, parts = data.vocabulary, [small for small, _ in drawn]
     n_codes = len(vocabulary)
-    panel = choose(vocabulary.n_patients, vocabulary.n_events, spec.shape.panel)
+    panel = choose(vocabulary, spec.shape.panel)
     code = routine_codes(parts, panel, n_codes)
     asked = routine_targets(code, vocabulary.index_of(DEATH) or ABSENT, targets.edges_days, n_codes)
     events, days = (counted.sum(axis=0, keepdims=True) for counted in _count(drawn, asked))

@@ -16,7 +16,8 @@ RANK_KNOTS: Final = 9
 COUNT_KNOTS: Final = 4
 AGO_KNOTS: Final = 7  # as HOUR_KNOTS, twice as wide
 _AT_ONCE: Final = 1024  # rows whose standing record is spread at once: it stays near the processor
-PANEL_FEATURES: Final = RANK_KNOTS + AGO_KNOTS + COUNT_KNOTS + 3
+SEEN_FEATURES: Final = AGO_KNOTS + COUNT_KNOTS + 1  # of every code of the panel
+VALUE_FEATURES: Final = RANK_KNOTS + 2  # of a code with values besides
 
 
 def hats(x: Float32[Tensor, "..."], n: int) -> Float32[Tensor, "... knot"]:
@@ -106,20 +107,20 @@ class MomentEncoder(nn.Module):
 
     Args:
         n_rows: of the embedding table.
-        n_panel: codes that the panel follows.
+        n_features: numbers of the panel's standing state.
         width: of the vector.
         drop: share of numbers dropped in training.
         modalities: width of each kind of attachment's vectors, by kind.
     """
 
     def __init__(
-        self, n_rows: int, n_panel: int, width: int, drop: float, modalities: dict[str, int]
+        self, n_rows: int, n_features: int, width: int, drop: float, modalities: dict[str, int]
     ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(n_rows, width) * 0.1)
         self.norm = nn.RMSNorm(width)
         self.pool = Gated(width, 2 * width, width)
-        self.standing = Gated(n_panel * PANEL_FEATURES, width, width)
+        self.standing = Gated(n_features, width, width)
         self.drop = nn.Dropout(drop)
         self.clock = nn.Linear(HOUR_KNOTS + SINCE_KNOTS + AGE_KNOTS, width)
         self.modalities = nn.ModuleDict({kind: Attachment(n, width) for kind, n in modalities.items()})
@@ -143,28 +144,37 @@ class MomentEncoder(nn.Module):
         return result
 
 
+def n_panel_features(n_panel: int, n_valued: int) -> int:
+    """Give how many numbers `panel_features` makes of a panel, so many of whose codes have values."""
+    return n_panel * SEEN_FEATURES + n_valued * VALUE_FEATURES
+
+
 def panel_features(
-    rank: Float32[Tensor, "row panel"],
+    rank: Float32[Tensor, "row valued"],
     hours: Float32[Tensor, "row panel"],
-    change: Float32[Tensor, "row panel"],
+    change: Float32[Tensor, "row valued"],
     count: Float32[Tensor, "row panel"],
 ) -> Float32[Tensor, "row feature"]:
-    """Spread the standing record over knots, knot by knot: each knot's numbers of all codes lie together."""
-    n, size = rank.shape
-    result = rank.new_empty(n, PANEL_FEATURES, size)
-    spread = (
-        (rank * (RANK_KNOTS - 1), RANK_KNOTS),
-        (torch.log1p(hours.clamp(min=0.0)) / 2.0, AGO_KNOTS),
-        (torch.log1p(count), COUNT_KNOTS),
-    )
-    begin = 0
-    for x, n_knots in spread:
-        part = result[:, begin : begin + n_knots]  # `hats`, in place: half of a small model's work is here
-        knots = torch.arange(n_knots, device=x.device, dtype=x.dtype)[:, None]
-        torch.sub(x.clamp(0.0, n_knots - 1.0)[:, None], knots, out=part)
-        part.abs_().neg_().add_(1.0).clamp_(min=0.0).nan_to_num_(nan=0.0)
-        begin += n_knots
+    """Spread the standing record over knots, knot by knot: each knot's numbers of all codes lie together.
+
+    `hats`, in place: half of a small model's work is here.
+    """
+    n, (n_panel, n_valued) = len(rank), (hours.shape[1], rank.shape[1])
+    result = rank.new_empty(n, n_panel_features(n_panel, n_valued))
+    seen = result[:, : n_panel * SEEN_FEATURES].view(n, SEEN_FEATURES, n_panel)
+    value = result[:, n_panel * SEEN_FEATURES :].view(n, VALUE_FEATURES, n_valued)
+    _spread(torch.log1p(hours.clamp(min=0.0)) / 2.0, seen[:, :AGO_KNOTS])
+    _spread(torch.log1p(count), seen[:, AGO_KNOTS:-1])
+    seen[:, -1] = hours <= 0
+    _spread(rank * (RANK_KNOTS - 1), value[:, :RANK_KNOTS])
     change = torch.nan_to_num(change)
-    result[:, begin], result[:, begin + 1] = functional.relu(change), functional.relu(-change)
-    result[:, begin + 2] = hours <= 0
-    return result.flatten(1)
+    value[:, -2], value[:, -1] = functional.relu(change), functional.relu(-change)
+    return result
+
+
+def _spread(x: Float32[Tensor, "row code"], into: Float32[Tensor, "row knot code"]) -> None:
+    """Write hats over as many knots as there is room for; 0 where x is NaN."""
+    n_knots = into.shape[1]
+    knots = torch.arange(n_knots, device=x.device, dtype=x.dtype)[:, None]
+    torch.sub(x.clamp(0.0, n_knots - 1.0)[:, None], knots, out=into)
+    into.abs_().neg_().add_(1.0).clamp_(min=0.0).nan_to_num_(nan=0.0)

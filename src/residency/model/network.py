@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from residency.model.generative import FutureHead
 from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
-from residency.model.moments import MomentEncoder
+from residency.model.moments import MomentEncoder, n_panel_features
 from residency.model.queries import QueryHead
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, n_features, standing_of
@@ -22,7 +22,7 @@ class Sizes:
 
     Attributes:
         n_rows: of the embedding table.
-        n_panel: codes that the panel follows.
+        panel: codes that the panel follows, and how many of them have values.
         bias: log hazards per day at marginal rates.
         prior: logits of the labels at their marginal rates.
         modalities: width of each kind of attachment's vectors.
@@ -31,7 +31,7 @@ class Sizes:
     """
 
     n_rows: int
-    n_panel: int
+    panel: tuple[int, int]
     bias: Float32[Tensor, "class target interval"]
     prior: Float32[Tensor, " task"]
     modalities: dict[str, int]
@@ -56,13 +56,14 @@ class Network(nn.Module):
         super().__init__()
         shape = spec.shape
         self.context, self.modalities = spec.context, sizes.modalities
-        self.encoder = MomentEncoder(sizes.n_rows, sizes.n_panel, shape.width, shape.drop, sizes.modalities)
+        n_standing = n_panel_features(*sizes.panel)
+        self.encoder = MomentEncoder(sizes.n_rows, n_standing, shape.width, shape.drop, sizes.modalities)
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
-        reads = shape.width, n_features(sizes.n_panel, sizes.modalities)
+        reads = shape.width, n_features(sizes.panel, sizes.modalities)
         self.waiting = Waiting(shape.width)
         self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
         self.label = LabelHead(reads, sizes.prior)
-        self.following = NextHead(shape.width, sizes.n_panel)
+        self.following = NextHead(shape.width, *sizes.panel)
         self.future = FutureHead(shape.width, len(sizes.later), *sizes.routine)
         self.query = QueryHead(shape.width, sizes.bias.shape[1], sizes.later)
 

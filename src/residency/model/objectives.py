@@ -108,12 +108,12 @@ def label_loss(
 
 
 def next_loss(
-    said: tuple[Tensor, Tensor], present: Float32[Tensor, "row panel"], rank: Float32[Tensor, "row panel"]
+    said: tuple[Tensor, Tensor], present: Float32[Tensor, "row panel"], rank: Float32[Tensor, "row valued"]
 ) -> Float32[Tensor, ""]:
     """Cross-entropy of which codes come at the next moment, and squared error of their ranks."""
     logits, guess = said
     presence = functional.binary_cross_entropy_with_logits(logits, present)
-    valued = present * ~torch.isnan(rank)
+    valued = (~torch.isnan(rank)).float()
     error = ((guess - torch.nan_to_num(rank)) ** 2 * valued).sum() / valued.sum().clamp(min=1.0)
     return presence + 4.0 * error
 

@@ -263,7 +263,7 @@ class Model:
                 z = self.network.waiting(states.z[at], hours[part])
                 head, none = self.network.hazard, torch.from_numpy(never[part])
                 features = states.record.features(at, hours[part])
-                rate = head.columns(head.read(z, features), chosen, none).exp()
+                rate = head.columns(head.read(z, features), chosen, none, self.calibration.slopes).exp()
                 factor = torch.where(none, first, again)
             result[part] = (rate * factor[:, None, :, None]).numpy()
         return result
@@ -371,7 +371,7 @@ def _network(
     n_intervals = len(settings.edges_days) - 1
     sizes = Sizes(
         reader.layout.n_rows,
-        len(reader.layout.panel),
+        reader.layout.size,
         torch.zeros(2, len(targets), n_intervals),
         torch.zeros(len(settings.labels)),
         settings.modalities,

@@ -1,7 +1,9 @@
 """In: a patient's events so far. Out: the standing state at each moment: last values, ages, changes, counts.
 
-What a clinician sees on the chart's first page: of each much-used code, its last known value, how long ago
-that was, how it moved, and how often it was taken. Only what lies at or before a moment enters its state.
+What a clinician sees on the chart's first page: of each much-used code, how long ago it came and how often,
+and where it has values the last of them and how it moved. A code without values stands for those below it
+too: whether there was any tobacco use matters more than which. Only what lies at or before a moment enters
+its state.
 """
 
 from dataclasses import dataclass
@@ -9,32 +11,53 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from residency.contract.packed import UNKNOWN
+from residency.timeline import Vocabulary
+
 
 @dataclass(frozen=True)
 class Panel:
     """The standing state of each row, for each code of the panel; NaN where the code was never seen.
 
     Attributes:
-        rank: last value as a rank; NaN also where it had no value.
+        rank: last value of each code with values, as a rank; NaN also where it had no value.
         hours: since the code was last seen.
         change: of the rank, from the value before the last.
         count: how often the code was seen so far; 0 where never.
     """
 
-    rank: Float32[np.ndarray, "row panel"]
+    rank: Float32[np.ndarray, "row valued"]
     hours: Float32[np.ndarray, "row panel"]
-    change: Float32[np.ndarray, "row panel"]
+    change: Float32[np.ndarray, "row valued"]
     count: Float32[np.ndarray, "row panel"]
 
 
-def choose(
-    n_patients: Int64[np.ndarray, " code"], n_events: Int64[np.ndarray, " code"], size: int
-) -> Int64[np.ndarray, " panel"]:
-    """Give the codes that the panel follows: at most `size`, the most used; never `UNKNOWN`."""
-    use = np.sqrt(n_patients.astype(np.float64) * n_events)
-    use[0] = 0.0
-    best = np.argsort(-use, kind="stable")[:size]
-    return np.sort(best[use[best] > 0]).astype(np.int64)
+def common(vocabulary: Vocabulary, most: int) -> Int64[np.ndarray, " chosen"]:
+    """Give the codes that most train patients have, at most so many; of equals, the first in the vocabulary.
+
+    A code whose records are just those of a chosen one above or below it says nothing more and is left out,
+    as is `UNKNOWN`.
+    """
+    chosen: list[int] = []
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for code in np.argsort(-vocabulary.n_patients, kind="stable").tolist():
+        size = int(vocabulary.n_patients[code]), int(vocabulary.n_events[code])
+        above = set(vocabulary.ancestors_of(code).tolist())
+        alike = by_size.get(size, [])
+        same = any(one in above or code in vocabulary.ancestors_of(one) for one in alike)
+        if code != UNKNOWN and size[0] > 0 and not same:
+            chosen.append(code)
+            by_size.setdefault(size, []).append(code)
+        if len(chosen) == most:
+            break
+    return np.array(chosen, np.int64)
+
+
+def choose(vocabulary: Vocabulary, size: int) -> Int64[np.ndarray, " panel"]:
+    """Give the codes that the panel follows: the commonest, at most `size`; those with values first."""
+    best = np.sort(common(vocabulary, size))
+    plain = vocabulary.knot_offset[best + 1] == vocabulary.knot_offset[best]
+    return best[np.argsort(plain, kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -49,7 +72,11 @@ class Seen:
 
 
 def state(
-    seen: Seen, row_second: Int64[np.ndarray, " row"], row_first: Int64[np.ndarray, " row"], size: int
+    seen: Seen,
+    row_second: Int64[np.ndarray, " row"],
+    row_first: Int64[np.ndarray, " row"],
+    size: int,
+    n_valued: int,
 ) -> Panel:
     """Give the standing state at each row.
 
@@ -58,6 +85,7 @@ def state(
         row_second: time of each row, in seconds.
         row_first: first row of each row's window.
         size: codes in the panel.
+        n_valued: of them with values; they come first.
     """
     change, count = _history(seen, size)
     last = np.full((len(row_second), size), -1, np.int64)
@@ -68,13 +96,15 @@ def state(
     known = last >= 0
     if not len(seen.row):
         nothing = np.full(known.shape, np.nan, np.float32)
-        return Panel(nothing, nothing, nothing, np.zeros(known.shape, np.float32))
+        none = nothing[:, :n_valued]
+        return Panel(none, nothing, none, np.zeros(known.shape, np.float32))
     at = np.maximum(last, 0)
     hours = (row_second[:, None] - seen.second[at]) / 3600.0
+    valued, held = at[:, :n_valued], known[:, :n_valued]
     return Panel(
-        np.where(known, seen.rank[at], np.float32(np.nan)),
+        np.where(held, seen.rank[valued], np.float32(np.nan)),
         np.where(known, hours, np.nan).astype(np.float32),
-        np.where(known, change[at], np.float32(np.nan)),
+        np.where(held, change[valued], np.float32(np.nan)),
         np.where(known, count[at], np.float32(0.0)),
     )
 

@@ -32,11 +32,11 @@ class Shape(NamedTuple):
 
 
 SIZES: Final[dict[str, Shape]] = {
-    "tiny": Shape(32, 1, 8, 4e-3, 512, 4, 16, 0.15),
-    "small": Shape(64, 2, 16, 3e-3, 1024, 6, 48, 0.15),
-    "base": Shape(128, 3, 32, 2e-3, 2048, 8, 64, 0.0),
-    "large": Shape(256, 6, 64, 1e-3, 8192, 6, 128, 0.0),
-    "huge": Shape(512, 12, 128, 6e-4, 16384, 4, 128, 0.0),
+    "tiny": Shape(32, 1, 8, 4e-3, 512, 4, 48, 0.15),
+    "small": Shape(64, 2, 16, 3e-3, 1024, 6, 160, 0.15),
+    "base": Shape(128, 3, 32, 2e-3, 2048, 8, 192, 0.0),
+    "large": Shape(256, 6, 64, 1e-3, 8192, 6, 256, 0.0),
+    "huge": Shape(512, 12, 128, 6e-4, 16384, 4, 256, 0.0),
 }
 AUTO: Final = "auto"
 _LEAST_STEPS: Final = 300  # fewer teach nothing, however few the patients

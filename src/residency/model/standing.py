@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.model.inputs import Inputs
-from residency.model.moments import PANEL_FEATURES, panel_features
+from residency.model.moments import n_panel_features, panel_features
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,17 @@ class Standing:
     Attributes:
         panel: last value's rank, hours since, change and count of each code of the panel.
         latest: last note, image and genome, by kind.
+        n_valued: codes of the panel with values; the others have neither rank nor change.
     """
 
     panel: Float32[Tensor, "row 4 panel"]
     latest: dict[str, Latest]
+    n_valued: int
 
     def take(self, row: Int64[Tensor, " chosen"]) -> "Standing":
         """Give the record at some rows."""
         latest = {kind: Latest(one.vector, one.at[row]) for kind, one in self.latest.items()}
-        return Standing(self.panel[row], latest)
+        return Standing(self.panel[row], latest, self.n_valued)
 
     def features(
         self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
@@ -51,6 +53,7 @@ class Standing:
             hours: since then, by which everything is older now.
         """
         rank, ago, change, count = self.panel[row].unbind(1)
+        rank, change = rank[:, : self.n_valued], change[:, : self.n_valued]
         parts = [panel_features(rank, ago + hours[:, None], change, count)]
         for kind in sorted(self.latest):
             one = self.latest[kind]
@@ -58,9 +61,9 @@ class Standing:
         return torch.cat(parts, dim=1)
 
 
-def n_features(n_panel: int, modalities: dict[str, int]) -> int:
-    """Give how many numbers `Standing.features` has."""
-    return n_panel * PANEL_FEATURES + sum(width + 1 for width in modalities.values())
+def n_features(panel: tuple[int, int], modalities: dict[str, int]) -> int:
+    """Give how many numbers `Standing.features` has, of a panel with so many codes, so many with values."""
+    return n_panel_features(*panel) + sum(width + 1 for width in modalities.values())
 
 
 def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
@@ -70,8 +73,12 @@ def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
         inputs: of the batch.
         modalities: width of each kind of attachment's vectors, also of those that the batch lacks.
     """
-    panel = torch.stack([inputs.rank, inputs.hours, inputs.change, inputs.count], dim=1)
-    return Standing(panel, {kind: _latest(inputs, kind, width) for kind, width in modalities.items()})
+    n_valued = inputs.rank.shape[1]
+    panel = inputs.hours.new_full((len(inputs.hours), 4, inputs.hours.shape[1]), float("nan"))
+    panel[:, 0, :n_valued], panel[:, 1], panel[:, 3] = inputs.rank, inputs.hours, inputs.count
+    panel[:, 2, :n_valued] = inputs.change
+    latest = {kind: _latest(inputs, kind, width) for kind, width in modalities.items()}
+    return Standing(panel, latest, n_valued)
 
 
 def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
@@ -87,7 +94,7 @@ def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
 def gathered(parts: Sequence[tuple[Int64[Tensor, " _"], Standing]], n_rows: int) -> Standing:
     """Put the records of several batches together, each at its rows."""
     if not parts:
-        return Standing(torch.zeros(0, 4, 0), {})
+        return Standing(torch.zeros(0, 4, 0), {}, 0)
     panel = torch.empty(n_rows, *parts[0][1].panel.shape[1:])
     at = {kind: torch.zeros(n_rows, dtype=torch.int64) for kind in parts[0][1].latest}
     vectors: dict[str, list[Tensor]] = {kind: [] for kind in at}
@@ -97,4 +104,5 @@ def gathered(parts: Sequence[tuple[Int64[Tensor, " _"], Standing]], n_rows: int)
             begin = sum(len(vector) for vector in vectors[kind])
             at[kind][rows] = torch.where(latest.at > 0, latest.at + begin, 0)
             vectors[kind].append(latest.vector)
-    return Standing(panel, {kind: Latest(torch.cat(vectors[kind]), at[kind]) for kind in at})
+    joined = {kind: Latest(torch.cat(vectors[kind]), at[kind]) for kind in at}
+    return Standing(panel, joined, parts[0][1].n_valued)

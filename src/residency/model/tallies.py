@@ -1,4 +1,4 @@
-"""In: what heads say of results of tuning patients, and what came. Out: counts of both, code by code."""
+"""In: what heads say of tuning patients, and what came. Out: counts of both, of each target and result."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
+from residency.model.calibration import SLOPES
 from residency.model.generative import CLASSES, Results
 from residency.model.network import Network
+from residency.model.objectives import HazardTargets
 from residency.model.queries import Later
 
 
@@ -60,3 +62,62 @@ def counted(
     np.add.at(counts.later[0], later.asked.code.numpy(), seen.double().numpy())
     np.add.at(counts.later[1], later.asked.code.numpy(), spent.double().numpy())
     return counts
+
+
+@dataclass(frozen=True)
+class Borne:
+    """What came of each target, first and later, and what hazards expect of it at each of `SLOPES`.
+
+    Attributes:
+        observed: how often it came.
+        expected: how often it was expected.
+        score: log hazards at what came, added up.
+    """
+
+    observed: Float64[np.ndarray, "class target"]
+    expected: Float64[np.ndarray, "class slope target"]
+    score: Float64[np.ndarray, "class slope target"]
+
+    @classmethod
+    def none(cls, n_targets: int) -> "Borne":
+        """Begin."""
+        shape = 2, len(SLOPES), n_targets
+        return cls(np.zeros((2, n_targets)), np.zeros(shape), np.zeros(shape))
+
+    def __add__(self, other: "Borne") -> "Borne":
+        return Borne(self.observed + other.observed, self.expected + other.expected, self.score + other.score)
+
+
+def borne(
+    truth: HazardTargets,
+    rate: Float32[Tensor, "index column interval"],
+    usual: Float32[Tensor, "class target interval"],
+) -> Borne:
+    """Count what came of the sampled targets, and what was expected at each slope.
+
+    Args:
+        truth: what came.
+        rate: hazards per day, the mean of the heads.
+        usual: each target's log hazards where nothing is known.
+    """
+    which = truth.columns
+    base = torch.where(truth.never[:, :, None], usual[0, which], usual[1, which])
+    beyond = rate.log() - base
+    row, column = (truth.target[:, None] == which).nonzero(as_tuple=True)
+    at = truth.row[row], column, truth.interval[row]
+    place = (1 - truth.first[row].long()) * len(which) + column
+    classes = torch.stack([truth.never, ~truth.never]).float()
+    found = Borne.none(usual.shape[1])
+    here = which.numpy()
+
+    def tallied(x: Tensor) -> np.ndarray:
+        added = torch.zeros(2 * len(which), dtype=torch.float64).index_add(0, place, x.double())
+        result: np.ndarray = (added.view(2, -1) * truth.column_weight).numpy()
+        return result
+
+    found.observed[:, here] = tallied(torch.ones(len(place)))
+    for number, slope in enumerate(SLOPES):
+        spent = ((base + slope * beyond).exp() * truth.days).sum(dim=2)
+        found.expected[:, number][:, here] = ((classes * spent).sum(dim=1) * truth.column_weight).numpy()
+        found.score[:, number][:, here] = tallied(base[at] + slope * beyond[at])
+    return found

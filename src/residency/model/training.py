@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ from residency.model.attachments import (
     write_scales,
 )
 from residency.model.batches import plan
-from residency.model.calibration import Calibration, hazard_factors, label_line
+from residency.model.calibration import Calibration, hazard_corrections, label_line
 from residency.model.checkpoint import Point, write_tensors
 from residency.model.encoders.encoding import Encoded
 from residency.model.encoders.learning import LEARNED_FILE, Learner, Lesson
@@ -41,7 +42,6 @@ from residency.model.fitting import Setup, fit, network_with, setup
 from residency.model.heads import N_HEADS, of_task
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
-from residency.model.objectives import HazardTargets
 from residency.model.settings import (
     CALIBRATION_FILE,
     CURVE_FILE,
@@ -51,7 +51,7 @@ from residency.model.settings import (
     settings_of,
 )
 from residency.model.spec import ModelSpec
-from residency.model.tallies import Counts, counted
+from residency.model.tallies import Borne, Counts, borne, counted
 from residency.model.teaching import taught
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
@@ -157,40 +157,51 @@ def _train_size(data: Timelines) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Told:
-    """What a network said of the tuning patients, and what came."""
+    """What a network said of the tuning patients, and what came.
 
-    observed: Float64[np.ndarray, "class target"]
-    expected: Float64[np.ndarray, "class target"]
+    Attributes:
+        borne: hazards.
+        worth: how much each target counts in training.
+        logit: of labels.
+        value: of labels.
+        task: of labels.
+        n_tasks: of the data set.
+        counts: results; None where nobody learns them.
+        each: instants of a patient.
+    """
+
+    borne: Borne
+    worth: Float64[np.ndarray, "class target"]
     logit: Float32[torch.Tensor, "label head"]
     value: Float32[torch.Tensor, " label"]
     task: Int64[torch.Tensor, " label"]
     n_tasks: int
     counts: Counts | None
+    each: float
 
     @classmethod
     def of(cls, parts: Sequence["Told"]) -> "Told":
         """Put parts together, of which there is one or more."""
-        observed, expected = (sum(getattr(part, name) for part in parts) for name in ("observed", "expected"))
         logit, value, task = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("logit", "value", "task")
         )
-        return cls(np.asarray(observed), np.asarray(expected), logit, value, task, parts[0].n_tasks, None)
+        borne = reduce(add, (part.borne for part in parts))
+        return replace(parts[0], borne=borne, logit=logit, value=value, task=task, counts=None)
 
-    def calibration(self, held: Sequence[float] = (), instants: float = 1.0) -> Calibration:
+    def calibration(self, held: Sequence[float] = ()) -> Calibration:
         """Fit the corrections; none where nothing was said.
 
         Args:
             held: how hard each task's line is held to 1 and 0: labels of few patients repeat each other.
-            instants: that each patient was asked about, for the same reason.
         """
         pulls = tuple(held) or (1.0,) * self.n_tasks
         lines = (
             label_line(self.logit[self.task == t], self.value[self.task == t], pulls[t])
             for t in range(self.n_tasks)
         )
-        counts = zip(self.observed / instants, self.expected / instants, strict=True)
-        first, again = (hazard_factors(*pair) for pair in counts)
-        found = Calibration(tuple(lines), (first, again))
+        borne = (part / self.each for part in (self.borne.observed, self.borne.expected, self.borne.score))
+        first, again = map(hazard_corrections, *borne, self.worth)
+        found = Calibration(tuple(lines), (first[0], again[0]), (first[1], again[1]))
         return found if self.counts is None else found.with_values(self.counts.first, self.counts.later)
 
 
@@ -202,7 +213,7 @@ def calibrate(given: Setup, network: Network) -> Calibration:
 def told(given: Setup, network: Network) -> Told:
     """Ask a network about the tuning patients."""
     n_targets, n_tasks = len(given.marginals.targets), len(given.data.labels)
-    observed, expected = np.zeros((2, n_targets)), np.zeros((2, n_targets))
+    found, n_index, patients = Borne.none(n_targets), 0, set[tuple[int, int]]()
     logits, values = [torch.zeros(0, N_HEADS)], [torch.zeros(0)]
     tasks = [torch.zeros(0, dtype=torch.int64)]
     counts = Counts.none(len(network.query.code)) if given.collator.watch else None
@@ -217,30 +228,28 @@ def told(given: Setup, network: Network) -> Told:
                 batch.hazard,
             )
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)
-            each, seen = _tally(truth, rate)
+            found += borne(truth, rate, network.hazard.bias)
             if counts and batch.coming and batch.queried:
                 came = batch.coming.measured, batch.queried.later
                 counts += counted(network, z, record.panel[batch.index_row], came)
             labels = batch.labels
             said = network.labelled(states, record, labels.row, labels.hours)
-        expected[:, truth.columns.numpy()] += each
-        observed[:, truth.columns.numpy()] += seen
+        n_index += len(z)
+        patients |= {(piece.shard, patient) for patient in piece.patient.tolist()}
         logits.append(of_task(said, labels.task))
         values.append(labels.value)
         tasks.append(labels.task)
     logit = torch.cat(logits).clone()
-    return Told(observed, expected, logit, torch.cat(values), torch.cat(tasks), n_tasks, counts)
-
-
-def _tally(truth: HazardTargets, rate: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Give expected and observed occurrences of each sampled target: first ones, and later ones."""
-    exposed = (rate * truth.days).sum(dim=2)
-    classes = torch.stack([truth.never, ~truth.never])
-    expected = (classes * exposed).sum(dim=1) * truth.column_weight
-    row, column = (truth.target[:, None] == truth.columns).nonzero(as_tuple=True)
-    place = (1 - truth.first[row].long()) * len(truth.columns) + column
-    observed = torch.bincount(place, minlength=2 * len(truth.columns)).view(2, -1) * truth.column_weight
-    return expected.double().numpy(), observed.double().numpy()
+    return Told(
+        found,
+        given.marginals.scale.astype(np.float64),
+        logit,
+        torch.cat(values),
+        torch.cat(tasks),
+        n_tasks,
+        counts,
+        max(n_index / max(len(patients), 1), 1.0),
+    )
 
 
 def _write(step: Step, given: Setup, network: Network, calibration: Calibration, point: Point) -> None:

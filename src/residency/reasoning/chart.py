@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float64, Int64
 
-from residency.contract.codes import DEATH
+from residency.contract.codes import DEATH, UNKNOWN_CODE
 from residency.contract.packed import DAY, STATIC, UNKNOWN, Packed
 from residency.contract.questions import Citation
 from residency.reasoning.answers import instant
@@ -23,6 +23,7 @@ from residency.timeline import Attachments, Vocabulary, events_of, take, until
 from residency.timeline.attachments import GENOME, NOTE
 
 Rows = Int64[np.ndarray, " row"]
+NAMELESS: Final = "something whose code is not known here (see the record)"
 _KIND_BY_SYSTEM: Final = {
     "RXNORM": "MedicationRequest", "NDC": "MedicationRequest", "ATC": "MedicationRequest",
     "ICD10CM": "Condition", "ICD10": "Condition", "ICD9CM": "Condition", "ALLERGY": "AllergyIntolerance",
@@ -67,7 +68,7 @@ class Code:
     @property
     def says(self) -> str:
         """Its name for a reader."""
-        return self.description or self.name
+        return NAMELESS if self.name == UNKNOWN_CODE else self.description or self.name
 
 
 @dataclass(frozen=True, repr=False)  # what it holds is in no message
@@ -262,16 +263,19 @@ def chart_of(
 def _codes(
     vocabulary: Vocabulary, index: np.ndarray, records: pl.DataFrame | None, ref: np.ndarray
 ) -> tuple[tuple[Code, ...], Int64[np.ndarray, " event"]]:
-    """Give the different codes; the record's own spelling goes before the vocabulary's reading."""
-    same = _Same(vocabulary)
-    if records is None or "code" not in records.columns:
-        unique, code = np.unique(index, return_inverse=True)
-        return tuple(_named(same, int(one), None) for one in unique), code.astype(np.int64)
-    spelled = records["code"].gather(ref).to_list()
+    """Give the different codes; the record's own spelling goes before the vocabulary's reading.
+
+    Two records whose codes are not known may be of two things: none of them is taken for another.
+    """
+    same, spelled = _Same(vocabulary), [None] * len(index)
+    if records is not None and "code" in records.columns:
+        spelled = records["code"].gather(ref).to_list()
     pairs = list(zip(index.tolist(), spelled, strict=True))
-    place = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
-    names = tuple(_named(same, *pair) for pair in place)
-    return names, np.array([place[pair] for pair in pairs], np.int64)
+    apart = (row if pair == (UNKNOWN, None) else -1 for row, pair in enumerate(pairs))
+    things = list(zip(pairs, apart, strict=True))
+    place = {thing: number for number, thing in enumerate(dict.fromkeys(things))}
+    names = tuple(_named(same, *pair) for pair, _ in place)
+    return names, np.array([place[thing] for thing in things], np.int64)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Concepts:
         by_stem: concept of each code that takes those below it too.
         by_word: concept of each word of a drug's description.
         says: each concept's name for a reader.
+        n_codes: how many codes each is spelled by; the fewer, the narrower.
         kinds: of each concept.
         classes: members of each class of drugs.
     """
@@ -45,6 +46,7 @@ class Concepts:
     by_stem: dict[str, tuple[str, ...]]
     by_word: dict[str, str]
     says: dict[str, str]
+    n_codes: dict[str, int]
     kinds: dict[str, str]
     classes: dict[str, tuple[str, ...]]
 
@@ -67,10 +69,12 @@ def _missing(name: str) -> str:
 def concepts() -> Concepts:
     """Read the table."""
     rows = table("concepts.toml")
-    found = Concepts({}, {}, {}, {}, {}, {name: tuple(them) for name, them in rows["class"].items()})
+    classes = {name: tuple(them) for name, them in rows["class"].items()}
+    found = Concepts(by_code={}, by_stem={}, by_word={}, says={}, n_codes={}, kinds={}, classes=classes)
     for kind in _KINDS:
         for name, row in rows[kind].items():
             found.kinds[name], found.says[name] = kind, row.get("says", name.replace("_", " "))
+            found.n_codes[name] = len(row.get("codes", ()))
             for code in row.get("codes", ()):
                 into = found.by_stem if code.startswith(_BY_SPELLING) else found.by_code
                 into[code] = (*into.get(code, ()), name)

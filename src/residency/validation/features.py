@@ -12,7 +12,8 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from residency.contract.packed import DAY, UNKNOWN, Packed
+from residency.contract.packed import DAY, Packed
+from residency.model.panel import common
 from residency.reasoning import Index
 from residency.reasoning.index import NO_MOMENT, Place, place
 from residency.reasoning.outcomes import Family
@@ -68,19 +69,8 @@ def _inner(packed: Packed) -> Int64[np.ndarray, " gap"]:
 
 
 def layout_of(vocabulary: Vocabulary, windows_days: tuple[float, ...], max_codes: int) -> Layout:
-    """Take the codes that most train patients have; of equals, the first in the vocabulary.
-
-    A code whose records are just those of a chosen one above or below it says nothing more: it is left out.
-    """
-    family, chosen = Family(vocabulary, ()), list[int]()
-    size = list(zip(vocabulary.n_patients.tolist(), vocabulary.n_events.tolist(), strict=True))
-    for code in np.argsort(-vocabulary.n_patients, kind="stable").tolist():
-        same = {other for other in chosen if size[other] == size[code]}
-        kin = family.above(code) | (set(family.below(code).tolist()) if same else set())
-        if code != UNKNOWN and size[code][0] > 0 and not same & kin:
-            chosen.append(code)
-        if len(chosen) == max_codes:
-            break
+    """Take the codes that most train patients have."""
+    chosen = common(vocabulary, max_codes).tolist()
     return Layout(tuple(chosen), _kinds(vocabulary, chosen), windows_days)
 
 

@@ -179,7 +179,7 @@ def test_an_adapter_of_other_sizes_is_refused(model: Model) -> None:
 
 def test_baking_a_calibration_in_gives_what_calibrating_gives(model: Model, data: Timelines) -> None:
     n = len(model.targets)
-    said = Calibration(((1.7, -0.4),), ((2.0,) * n, (0.5,) * n))
+    said = Calibration(((1.7, -0.4),), ((2.0,) * n, (0.5,) * n), (0.7, 1.3))
     outside = dataclasses.replace(model, calibration=said)
     inside = dataclasses.replace(
         model, calibration=Calibration.none(1, n), network=baked(model.network, said).eval()

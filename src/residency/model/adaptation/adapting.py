@@ -24,7 +24,7 @@ from residency.model.adaptation.lowrank import adapter_of, baked, merged, with_a
 from residency.model.adaptation.spec import AdaptSpec
 from residency.model.adaptation.words import in_words_of
 from residency.model.attachments import reading
-from residency.model.batches import LEAST_INDEX, Collator, plan
+from residency.model.batches import Collator, plan
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.encoding import Encoded
@@ -152,7 +152,7 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     """Recalibrate, find out how many passes help, and learn so many on all patients."""
     held = _held(given)
     network = baked(base.network, base.calibration)
-    start = told(_all_tuning(given), network).calibration(held, float(2 * LEAST_INDEX))
+    start = told(_all_tuning(given), network).calibration(held)
     network = baked(network, start)
     tried = {0: Judged.nothing(), **{n: Judged.nothing() for n in (spec.passes if spec.rank else ())}}
     for fold in range(spec.folds):
@@ -166,7 +166,7 @@ def _search(base: Model, given: Setup, spec: AdaptSpec, progress: Progress) -> F
     gain = round(tried[0].loss - tried[best].loss, 6)
     last = Calibration.none(len(base.labels), len(base.targets))  # the start is one already
     if best:
-        last = tried[best].told.calibration(held, float(2 * LEAST_INDEX))
+        last = tried[best].told.calibration(held)
     return Found(start, adapter, last, best, gain)
 
 

@@ -80,15 +80,17 @@ def merged(network: Network, adapter: dict[str, Tensor]) -> Network:
 
 
 def baked(network: Network, calibration: Calibration) -> Network:
-    """Give a copy whose weights hold a calibration: hazards by their factors, labels by their lines."""
+    """Give a copy whose weights hold a calibration: hazards by slopes and factors, labels by their lines."""
     result = copy.deepcopy(network)
-    factors = torch.from_numpy(calibration.factors)
+    factors, slopes = torch.from_numpy(calibration.factors), torch.tensor(calibration.slopes)
     lines = torch.tensor(calibration.labels, dtype=torch.float32).reshape(-1, 2)
     slope, shift = (
         column.repeat(result.label.logits.map["bias"].numel() // max(len(lines), 1)) for column in lines.T
     )
     with torch.no_grad():
         result.hazard.bias.add_(factors.log()[:, :, None])
+        result.hazard.code.mul_(slopes[:, None, None])
+        result.hazard.standing.up.mul_(slopes[:, None, None])
         result.label.logits.map["weight"].mul_(slope[:, None])
         result.label.logits.map["bias"].mul_(slope).add_(shift)
     return result

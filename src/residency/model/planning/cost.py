@@ -119,7 +119,7 @@ def bare_network(given: Setup) -> Network:
         bias, prior = torch.empty(found.bias.shape), torch.empty(found.prior.shape)
         later = torch.empty(len(valued_codes(given.data.vocabulary)), bias.shape[2])
         routine = no_routine(len(found.routine.code), bias.shape[2])
-        return build(given.spec, Sizes(layout.n_rows, len(layout.panel), bias, prior, {}, later, routine))
+        return build(given.spec, Sizes(layout.n_rows, layout.size, bias, prior, {}, later, routine))
 
 
 def dense_of(network: Network) -> int:

@@ -1,0 +1,86 @@
+"""Small data: `bench/small_data.py FOLDER TASKS [PATIENTS] [SEED]`. Network and LightGBM on a few patients.
+
+FOLDER holds `timelines` and `truth` of a larger simulated hospital. Of its train and tuning patients only so
+many teach, the same for both; its held-out patients judge. The vocabulary is that of all train patients.
+"""
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from invented import NOW
+from jaxtyping import Bool, Int64
+
+from residency import Model, ModelSpec, Timelines
+from residency.contract.lineage import Step
+from residency.contract.packed import Packed
+from residency.contract.progress import silent
+from residency.contract.report import Metric
+from residency.model.attachments import Attaching
+from residency.model.fitting import fit, setup
+from residency.model.marginals import marginals
+from residency.model.training import conclude, steady
+from residency.validation.baseline import BaselineSpec
+from residency.validation.examination import ValidationSpec, examined
+from residency.validation.landmarks import hashed
+from residency.validation.predicting import Bench, predict
+from residency.validation.tasks import load_tasks
+
+
+def _subjects(packed: Packed) -> Int64[np.ndarray, " patient"]:
+    return np.array(packed.subject)
+
+
+def few(data: Timelines, n_patients: int, seed: int) -> Timelines:
+    """Leave so many train and tuning patients, by a hash; the rest of them is `unused`."""
+    splits = [data.split(shard).astype("<U8") for shard in range(len(data.shards))]
+    draw = [hashed(subject, np.zeros_like(subject), seed) for subject in map(_subjects, data.shards)]
+    may: list[Bool[np.ndarray, " patient"]] = [np.isin(split, ["train", "tuning"]) for split in splits]
+    limit = np.sort(np.concatenate([d[m] for d, m in zip(draw, may, strict=True)]))[n_patients - 1]
+    for split, one, teaches in zip(splits, draw, may, strict=True):
+        split[teaches & (one > limit)] = "unused"
+    return dataclasses.replace(data, _splits=tuple(splits))
+
+
+def learned(data: Timelines, folder: Path, out: Path, spec: ModelSpec) -> Model:
+    """Train on coded events of what is left."""
+    step = Step(out, name="train", inputs=[folder], spec={}, now=NOW)
+    with step, steady(spec.threads, strict=True):
+        given = setup(data, spec, marginals(data, spec))
+        training = fit(given, step.work, silent)
+        conclude(step, given, training.best, training.point, Attaching({}, {}))
+    return Model.open(out)
+
+
+def shown(found: Metric | None) -> str:
+    """Give a figure with its interval."""
+    return "–" if found is None else f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def main() -> None:
+    """Train, examine, print."""
+    folder, tasks = Path(sys.argv[1]), load_tasks(Path(sys.argv[2]))
+    n_patients, seed = (int(number) for number in (*sys.argv[3:], *("500", "0")[len(sys.argv) - 3 :]))
+    data = few(Timelines.open(folder / "timelines"), n_patients, seed)
+    spec = ModelSpec(size="small", seed=seed, threads=1)
+    with tempfile.TemporaryDirectory() as place:
+        model = learned(data, folder / "timelines", Path(place) / "model", spec)
+        bench = Bench(model, data, folder / "truth", BaselineSpec(), seed, tasks)
+        print(f"{n_patients} patients teach\n| first diagnosis | held out; events | network | LightGBM |"
+              " network − LightGBM | best possible |\n|---|---|---|---|---|---|")  # fmt: skip
+        for task in tasks:
+            table, counts = predict(bench, task)
+            found = examined(table, task, ValidationSpec(), counts).slices["all"]
+            best = (found.best_possible or {}).get("auroc")
+            print(
+                f"| {task.name} | {found.patients}; {found.events} | "
+                + " | ".join(shown(one.get("auroc")) for one in (found.model, found.baseline, found.paired))
+                + f" | {shown(best)} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
