@@ -55,7 +55,7 @@ def test_a_row_knows_the_last_attachment_of_its_own_patient_and_no_other(data: T
 def test_a_batch_without_attachments_has_as_many_numbers(data: Timelines) -> None:
     _, inputs = read(data, np.arange(3))
     features = standing_of(inputs, {"note": WIDTH}).features(torch.arange(2), torch.zeros(2))
-    assert features.shape == (2, n_features(5, {"note": WIDTH}))
+    assert features.shape == (2, n_features((5, inputs.rank.shape[1]), {"note": WIDTH}))
     assert (features[:, -WIDTH - 1 :] == 0).all()
 
 

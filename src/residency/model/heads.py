@@ -123,13 +123,10 @@ class HazardHead(nn.Module):
             slope: on what is said beyond the usual log hazards, by class.
         """
         first, again = (
-            (
-                torch.einsum("rhbk,ck->rhcb", read.mixed[which], self.code[which, target])
-                + torch.einsum("rhd,cd->rhc", read.near, self.standing.up[which, target])[..., None]
-            )
-            * slope[which]
+            torch.einsum("rhbk,ck->rhcb", read.mixed[which], by * self.code[which, target])
+            + torch.einsum("rhd,cd->rhc", read.near, by * self.standing.up[which, target])[..., None]
             + self.bias[which, target]
-            for which in range(self.n_classes)
+            for which, by in enumerate(slope)
         )
         return torch.where(never[:, None, :, None], first, again).clamp(LOWEST, HIGHEST)
 

@@ -96,8 +96,9 @@ class Layout:
 
 
 def layout(vocabulary: Vocabulary, panel: Int64[np.ndarray, " panel"]) -> Layout:
-    """Lay out the embedding table of a vocabulary."""
+    """Lay out the embedding table of a vocabulary, and a panel of some of its codes."""
     valued = np.diff(vocabulary.knot_offset) > 0
+    panel = panel[np.argsort(~valued[panel], kind="stable")]
     n_codes = len(vocabulary)
     row = np.where(valued, n_codes + KNOTS * (np.cumsum(valued) - 1), -1).astype(np.int64)
     slot = np.full(n_codes, -1, np.int64)

@@ -54,10 +54,8 @@ def common(vocabulary: Vocabulary, most: int) -> Int64[np.ndarray, " chosen"]:
 
 
 def choose(vocabulary: Vocabulary, size: int) -> Int64[np.ndarray, " panel"]:
-    """Give the codes that the panel follows: the commonest, at most `size`; those with values first."""
-    best = np.sort(common(vocabulary, size))
-    plain = vocabulary.knot_offset[best + 1] == vocabulary.knot_offset[best]
-    return best[np.argsort(plain, kind="stable")]
+    """Give the codes that the panel follows: the commonest, at most `size`."""
+    return np.sort(common(vocabulary, size))
 
 
 @dataclass(frozen=True)
