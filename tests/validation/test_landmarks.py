@@ -66,17 +66,33 @@ def draw(ward: Any, packed: Any, seed: int, per_patient: int, at_risk: Any = Non
     return found.index.take(kept), weight[kept]
 
 
-def test_a_few_visits_are_drawn_and_each_patient_weighs_the_same(ward: Any) -> None:
+def test_a_few_visits_are_drawn_and_stand_for_all(ward: Any) -> None:
     index, weight = draw(ward, ward.packed([*VISITS, (9, 5.0, "VISIT/AMB", None)]), 0, 3)
     assert np.bincount(index.patient).tolist() == [3] * 7 + [1]
-    assert np.bincount(index.patient, weight) == pytest.approx([1.0] * 8)
+    assert np.bincount(index.patient, weight) == pytest.approx([9.0] * 7 + [1.0])
 
 
 def test_only_index_times_at_risk_are_drawn(ward: Any) -> None:
     at_risk = np.arange(len(VISITS)) % 9 < 2
     index, weight = draw(ward, ward.packed(VISITS), 0, 3, at_risk)
     assert np.bincount(index.patient).tolist() == [2] * 7
-    assert weight.tolist() == [0.5] * 14
+    assert weight.tolist() == [1.0] * 14
+
+
+def test_a_perfect_forecast_is_calibrated_though_the_ill_are_at_risk_for_a_shorter_time(ward: Any) -> None:
+    """Illness at a known rate: the weighted share that falls ill in a year is what the rate says."""
+    rng, n_patients, n_visits, every, rate = np.random.default_rng(4), 600, 30, 100.0, 0.25
+    falls_ill = rng.exponential(365.25 / rate, n_patients)
+    rows = [(who, every * visit, "VISIT/AMB", None) for who in range(n_patients) for visit in range(n_visits)]
+    packed = ward.packed(rows)
+    days = np.tile(every * np.arange(n_visits), n_patients)
+    ill = np.repeat(falls_ill, n_visits)
+    index, weight = draw(ward, packed, 0, 3, days < ill)
+    at = (index.as_of - ward.microseconds(0.0)) / DAY
+    soon = falls_ill[index.patient] <= at + 365.25
+    assert np.average(soon, weights=weight) == pytest.approx(1 - np.exp(-rate), rel=0.08)
+    evenly = 1 / np.bincount(index.patient, minlength=n_patients)[index.patient]
+    assert np.average(soon, weights=evenly) > 1.3 * (1 - np.exp(-rate))
 
 
 @given(seed=st.integers(0, 1_000), patient=st.integers(0, 6))

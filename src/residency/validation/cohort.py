@@ -93,7 +93,7 @@ def cohort_of(timelines: Timelines, task: Task, seed: int) -> Cohort:
 def cohort_at(
     timelines: Timelines, task: Task, subject: Int64[np.ndarray, " row"], as_of: Int64[np.ndarray, " row"]
 ) -> Cohort:
-    """Find what came of index times that somebody else chose; every one of a patient weighs the same.
+    """Find what came of index times that somebody else chose; every one weighs the same.
 
     Args:
         timelines: all patients.
@@ -160,7 +160,7 @@ def _of_landmarks(
     packed, vocabulary = timelines.shards[number], timelines.vocabulary
     fate = fates(packed, vocabulary, found, task)
     if seed is None:
-        kept, sampled = fate.at_risk, _evenly(found.index.patient, fate.at_risk)
+        kept, sampled = fate.at_risk, fate.at_risk.astype(np.float64)
     else:
         kept, sampled = drawn(packed, found, fate.at_risk, task, seed)
     index, split = found.index, timelines.split(number)[found.index.patient]
@@ -197,9 +197,3 @@ def _occurrence(fate: Fates, task: Task) -> dict[str, np.ndarray]:
     if not isinstance(task.outcome, CodedOutcome) or task.occurrence != "any":
         return {}
     return {"occurrence": np.where(fate.had, "again", "first")}
-
-
-def _evenly(patient: Int64[np.ndarray, " row"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-    """Weigh rows so that each patient's sum to 1."""
-    n = np.bincount(patient[kept], minlength=int(patient.max(initial=0)) + 1)
-    return np.where(kept, 1 / np.maximum(n[patient], 1), 0.0)

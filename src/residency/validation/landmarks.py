@@ -201,9 +201,12 @@ def drawn(
     """Draw a few index times of each patient, among those that are at risk, where the task wants a few.
 
     They are the first in the order of a hash of patient, time and seed, so another patient changes nothing.
+    Each stands for as many as it was drawn from. Were patients to weigh the same instead, the ill would count
+    too much: who falls ill is at risk at fewer times, so how many there are hangs on what came. A perfect
+    forecast would then seem to expect too little.
 
     Returns:
-        Which are kept, and the weight of each: those of a patient sum to 1 where a few are drawn.
+        Which are kept, and the weight of each: those of a patient sum to the number at risk.
     """
     weight = np.ones(len(at_risk))
     if not isinstance(task.landmark, Visits | Regular) or not at_risk.any():
@@ -217,7 +220,7 @@ def drawn(
     rank = np.arange(len(ordered)) - np.repeat(first, length)
     kept = np.zeros(len(at_risk), dtype=bool)
     kept[rows[order]] = rank < task.landmark.per_patient
-    weight[rows[order]] = np.repeat(1 / np.minimum(length, task.landmark.per_patient), length)
+    weight[rows[order]] = np.repeat(length / np.minimum(length, task.landmark.per_patient), length)
     return kept, weight
 
 

@@ -23,7 +23,7 @@ class Visits:
 
     Attributes:
         codes: what begins a visit; any code of that prefix.
-        per_patient: at most so many, drawn by a hash of patient and time; each patient then weighs the same.
+        per_patient: at most so many, drawn by a hash of patient and time; each stands for all of theirs.
     """
 
     kind: Literal["visits"]
@@ -37,7 +37,7 @@ class Regular:
 
     Attributes:
         every_days: the step.
-        per_patient: at most so many, drawn by a hash of patient and time; each patient then weighs the same.
+        per_patient: at most so many, drawn by a hash of patient and time; each stands for all of theirs.
     """
 
     kind: Literal["regular"]
