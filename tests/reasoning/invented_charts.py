@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 
 from residency.contract.codes import built_in_parents
+from residency.contract.packed import Packed
 from residency.reasoning.answers import microseconds
 from residency.reasoning.chart import Chart, chart_of
+from residency.reasoning.index import Index
 from residency.timeline import Attachments, Vocabulary, packing_of
 
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - naive, as in the schema
@@ -54,6 +56,14 @@ KINDS = {
     "SNOMED": "Procedure",
 }
 Row = tuple[float | None, str] | tuple[float | None, str, float]
+
+
+def index_times(packed: Packed, n: int, seed: int) -> Index:
+    rng = np.random.default_rng(seed)
+    patient = rng.integers(packed.n_patients, size=n)
+    low = packed.moment_time[packed.moment_offset[patient] + 1]
+    high = packed.moment_time[packed.moment_offset[patient + 1] - 1]
+    return Index(patient, low + ((high - low) * rng.random(n)).astype(np.int64))
 
 
 def vocabulary_of(codes: Sequence[str]) -> Vocabulary:

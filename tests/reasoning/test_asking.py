@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented_charts import index_times
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
@@ -18,14 +19,6 @@ DYING = Outcome(name="death", codes=("MEDS_DEATH",))
 ILL = Outcome(name="ill", label="ill")
 QUESTION = Forecast(outcomes=(PARENT, STAGE_3, BOTH, DYING, ILL), horizons_days=(10.0, 45.0, 400.0))
 EVERYTHING = Limits(min_moments=0)
-
-
-def index_times(packed: Packed, n: int, seed: int) -> Index:
-    rng = np.random.default_rng(seed)
-    patient = rng.integers(packed.n_patients, size=n)
-    low = packed.moment_time[packed.moment_offset[patient] + 1]
-    high = packed.moment_time[packed.moment_offset[patient + 1] - 1]
-    return Index(patient, low + ((high - low) * rng.random(n)).astype(np.int64))
 
 
 @given(seed=st.integers(0, 1_000))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented_charts import index_times
 
 from residency.contract.packed import Packed
 from residency.contract.questions import Forecast, Outcome
@@ -27,14 +28,6 @@ def packed(genotyped: Timelines) -> Packed:
 @pytest.fixture(scope="module")
 def attachments(genotyped: Timelines) -> Attachments:
     return genotyped.attachments(0)
-
-
-def index_times(packed: Packed, n: int, seed: int) -> Index:
-    rng = np.random.default_rng(seed)
-    patient = rng.integers(packed.n_patients, size=n)
-    low = packed.moment_time[packed.moment_offset[patient] + 1]
-    high = packed.moment_time[packed.moment_offset[patient + 1] - 1]
-    return Index(patient, low + ((high - low) * rng.random(n)).astype(np.int64))
 
 
 def never_had(packed: Packed) -> Packed:

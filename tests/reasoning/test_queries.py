@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented_charts import index_times
 from scipy.integrate import solve_ivp
 from sklearn.metrics import roc_auc_score
 
@@ -47,14 +48,6 @@ ALL = (
     outcome(LAB, below=2.5),
 )
 ASKED = Forecast(outcomes=ALL, horizons_days=DAYS)
-
-
-def index_times(packed: Packed, n: int, seed: int) -> Index:
-    rng = np.random.default_rng(seed)
-    patient = rng.integers(packed.n_patients, size=n)
-    low = packed.moment_time[packed.moment_offset[patient] + 1]
-    high = packed.moment_time[packed.moment_offset[patient + 1] - 1]
-    return Index(patient, low + ((high - low) * rng.random(n)).astype(np.int64))
 
 
 @pytest.fixture(scope="module")

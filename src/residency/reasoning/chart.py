@@ -23,7 +23,7 @@ from residency.timeline import Attachments, Vocabulary, events_of, take, until
 from residency.timeline.attachments import GENOME, NOTE
 
 Rows = Int64[np.ndarray, " row"]
-NAMELESS: Final = "something whose code is not known here (see the record)"
+_NAMELESS: Final = "something whose code is not known here (see the record)"
 _KIND_BY_SYSTEM: Final = {
     "RXNORM": "MedicationRequest", "NDC": "MedicationRequest", "ATC": "MedicationRequest",
     "ICD10CM": "Condition", "ICD10": "Condition", "ICD9CM": "Condition", "ALLERGY": "AllergyIntolerance",
@@ -66,9 +66,14 @@ class Code:
     above: tuple[str, ...] = ()  # what it is below, nearest first
 
     @property
+    def nameless(self) -> bool:
+        """Whether it stands for any code that is not known here."""
+        return self.name == UNKNOWN_CODE
+
+    @property
     def says(self) -> str:
         """Its name for a reader."""
-        return NAMELESS if self.name == UNKNOWN_CODE else self.description or self.name
+        return _NAMELESS if self.nameless else self.description or self.name
 
 
 @dataclass(frozen=True, repr=False)  # what it holds is in no message

@@ -7,7 +7,7 @@ import numpy as np
 
 from residency.contract.packed import DAY
 from residency.contract.questions import Statement
-from residency.reasoning.chart import NAMELESS, Chart, Code, Rows, number
+from residency.reasoning.chart import Chart, Code, Rows, number
 from residency.reasoning.concepts import concepts
 from residency.reasoning.encounters import Stay
 from residency.reasoning.loops import open_loops
@@ -101,7 +101,7 @@ def problems(chart: Chart, _: Stay) -> Iterator[Statement]:
         last = f", last on {chart.date(mine[-1])}" if len(mine) > 1 else ""
         text = f"On record since {chart.date(mine[0])}: {_name(chart.named(mine[0]))}{last}."
         yield _said(text, chart, [mine[0], mine[-1]])
-    nameless = [row for row in rows.tolist() if chart.named(row).says == NAMELESS]
+    nameless = [row for row in rows.tolist() if chart.named(row).nameless]
     if nameless:
         many = "A condition is" if len(nameless) == 1 else f"{len(nameless)} records of conditions are"
         yield _said(f"{many} on record by a code that is not known here: see the record.", chart, nameless)
@@ -292,7 +292,7 @@ def _name(code: Code) -> str:
 
 def _plain(code: Code) -> str:
     """Give a plainer name where the tables have one: that of the narrowest concept."""
-    if code.says == NAMELESS:
+    if code.nameless:
         return "something that has no plain name here. Please ask us"
     names = [one for one in sorted(code.concepts) if one in concepts().says]
     narrowest = min(names, key=lambda one: concepts().n_codes.get(one, 0), default="")

@@ -6,13 +6,14 @@ NaN where a metric is not defined, for example an AUROC without events.
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from residency.validation.tally import Tally
 
 _KNOTS: Final = (0.05, 0.35, 0.65, 0.95)  # Harrell, Regression Modeling Strategies, table 2.3
 _STEPS: Final = 30
 _LONGEST: Final = 4.0  # step, as a change of log-odds: Newton's own may overshoot
+_SETTLED: Final = 1e-6  # a coefficient's last step: the next would be its square
 
 
 def auroc(tally: Tally) -> Float[np.ndarray, " draw"]:
@@ -107,29 +108,50 @@ def fit_logistic(
 ) -> Float[np.ndarray, "term draw"]:
     """Maximum-likelihood logistic regression by Newton's steps, one fit a draw.
 
+    Every draw begins at the fit of all draws together, and is left alone once it has settled.
+
     Returns:
         Coefficients; NaN where the fit does not settle (too few events, or groups that separate).
     """
-    terms, draws = design.shape[1], tally.events.shape[1]
-    total, squares = (
-        tally.events + tally.others,
-        (design[:, :, None] * design[:, None, :]).reshape(len(design), -1),
-    )
-    beta = np.zeros((terms, draws))
-    step = np.full((terms, draws), np.inf)
     base = np.broadcast_to(np.asarray(offset, dtype=np.float64), design.shape[:1])[:, None]
-    for _ in range(_STEPS):
-        risk = _logistic(design @ beta + base)
-        slope = design.T @ (tally.events - total * risk)
-        curve = (squares.T @ (total * risk * (1 - risk))).T.reshape(draws, terms, terms)
-        step = np.linalg.solve(curve + 1e-10 * np.eye(terms), slope.T[:, :, None])[:, :, 0].T
-        beta += step * np.minimum(1, _LONGEST / np.maximum(np.abs(design @ step).max(axis=0), 1e-12))
-        if np.abs(step).max(initial=0) < 1e-8:
-            break
-    settled = (
-        (np.abs(step) < 1e-5).all(axis=0) & (tally.events.sum(axis=0) > 0) & (tally.others.sum(axis=0) > 0)
+    events, total = tally.events, tally.events + tally.others
+    pooled, _ = _newton(
+        design, base, events.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True), np.zeros(1)
     )
-    return np.where(settled, beta, np.nan)
+    beta, settled = _newton(design, base, events, total, np.nan_to_num(pooled))
+    both = (events.sum(axis=0) > 0) & (tally.others.sum(axis=0) > 0)
+    return np.where(settled & both, beta, np.nan)
+
+
+def _newton(
+    design: Float[np.ndarray, "group term"],
+    base: Float[np.ndarray, "group 1"],
+    events: Float[np.ndarray, "group draw"],
+    total: Float[np.ndarray, "group draw"],
+    begin: Float[np.ndarray, "..."],
+) -> tuple[Float[np.ndarray, "term draw"], Bool[np.ndarray, " draw"]]:
+    """Step from `begin` until each draw has settled; give the coefficients and which draws did."""
+    terms, draws = design.shape[1], events.shape[1]
+    squares = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1).T
+    beta = np.broadcast_to(begin.reshape(-1, 1), (terms, draws)).copy()
+    moving, settled = np.arange(draws), np.zeros(draws, bool)
+    for _ in range(_STEPS):
+        risk = _logistic(design @ beta[:, moving] + base)
+        expected = total * risk
+        slope = design.T @ (events - expected)
+        expected *= 1 - risk
+        curve = (squares @ expected).T.reshape(len(moving), terms, terms)
+        step = np.linalg.solve(curve + 1e-10 * np.eye(terms), slope.T[:, :, None])[:, :, 0].T
+        beta[:, moving] += step * np.minimum(
+            1, _LONGEST / np.maximum(np.abs(design @ step).max(axis=0), 1e-12)
+        )
+        still = np.abs(step).max(axis=0) >= _SETTLED
+        settled[moving[~still]] = True
+        if not still.any():
+            break
+        if not still.all():
+            moving, events, total = moving[still], events[:, still], total[:, still]
+    return beta, settled
 
 
 def _spline(
