@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from residency.contract import schema
+from residency.contract.digests import digest_of_voxels
 from residency.contract.identifiers import bucket_of, pseudonym_of, subject_id_of
 from residency.contract.lineage import Rows, Step
 from residency.contract.processes import spread
 from residency.deid import NotesRules, Tables, attachments, deidentify, notes, plan, read_key, transform
-from residency.deid.pixels import Stored, as_row, digest_of
+from residency.deid.pixels import Stored, as_row
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 N = 14
@@ -55,7 +56,7 @@ def image_rows() -> list[dict]:
         | {
             "modality": ("CR", "CT")[n % 2],
             "body_site": ("chest", "HEAD")[n % 2],
-            "pixels": digest_of(voxels(n)),
+            "pixels": digest_of_voxels(voxels(n)),
         }
         | {"spacing_mm": [1.0, 0.5, 0.5], "orientation": [], "window_center": 40.0, "window_width": 400.0}
         for n in range(N)
@@ -106,7 +107,7 @@ def hospital(tmp_path, patient, rows) -> Path:
             step.shard(f"{part[0]:04d}", "data", suffix=".parquet", make=write(rows(events)))
         step.shard("0", "notes", suffix=".parquet", make=write(table(note_rows(), schema.NOTES)))
         step.shard("0", "images", suffix=".parquet", make=write(table(image_rows(), schema.IMAGES)))
-        store = pa.concat_tables([as_row(Stored(digest_of(voxels(n)), voxels(n))) for n in range(N)])
+        store = pa.concat_tables([as_row(Stored(digest_of_voxels(voxels(n)), voxels(n))) for n in range(N)])
         step.shard("0", "images/pixels", suffix=".parquet", make=write(store))
         step.shard("0", "variants", suffix=".parquet", make=write(table(variant_rows(), schema.VARIANTS)))
         step.file(schema.IDENTIFIERS_FILE, make=write(table(identifier_rows(), schema.IDENTIFIERS)))

@@ -16,7 +16,7 @@ from residency.contract.questions import Forecast, Outcome
 from residency.model import Model
 from residency.reasoning import Index, Limits, ask
 from residency.reasoning.answers import microseconds
-from residency.reasoning.evidence import SHOWN, evidence, without_codes
+from residency.reasoning.evidence import SHOWN, Sources, evidence, without_codes
 from residency.timeline import packing_of, take, until
 
 PARENT = Outcome(name="kidney_disease", codes=("ICD10CM/N18",))
@@ -147,8 +147,7 @@ def test_evidence_costs_at_most_twenty_forecasts_and_finds_what_matters(n_codes:
         0,
         microseconds(at(5_000.0)),
         ask=pretend,
-        vocabulary=vocabulary,
-        records=events.select("source"),
+        sources=Sources(vocabulary, events.select("source")),
     )
     assert sum(asked) <= 20
     assert [one.code for one in found] == [names[n_codes // 3]]

@@ -19,10 +19,10 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless
 
+from residency.contract.digests import digest_of_voxels
 from residency.contract.identifiers import subject_id_of, visit_id_of
 from residency.contract.schema import IDENTIFIERS, IMAGES, PIXELS, check
 from residency.records import Feed, ingest
-from residency.records.pixels import digest_of
 
 SPEC = importlib.util.spec_from_file_location("invented_dicom", Path(__file__).with_name("invented_dicom.py"))
 assert SPEC is not None
@@ -103,7 +103,7 @@ def test_slices_rise_along_their_normal_whatever_their_numbers(read: Any) -> Non
         check(pq.read_table(path), IMAGES)
     for path in (out / "images/pixels").iterdir():
         table = check(pq.read_table(path), PIXELS)
-        assert table.column("pixels").to_pylist() == [path.stem] == [digest_of(array)]
+        assert table.column("pixels").to_pylist() == [path.stem] == [digest_of_voxels(array)]
 
 
 def test_a_tilted_stack_has_its_distance_along_the_normal(read: Any) -> None:

@@ -17,6 +17,7 @@ from residency.contract.errors import QuestionError
 from residency.contract.questions import (
     Answer,
     AnyQuestion,
+    Citation,
     Draft,
     Forecast,
     LikeThis,
@@ -121,6 +122,16 @@ def _ask(
     return phrased(answer, speaker_of(url)) if url and isinstance(question, Draft) else answer
 
 
+def _place(citation: Citation) -> str:
+    """Say which record, and where in it."""
+    if citation.region is not None:
+        left, top, right, bottom = citation.region
+        return f"{citation.source}, {left:.0%} to {right:.0%} across, {top:.0%} to {bottom:.0%} down"
+    if citation.start is not None:
+        return f"{citation.source}, characters {citation.start} to {citation.end}"
+    return citation.source
+
+
 def _words(answer: Answer) -> str:
     lines = [
         f"as of {answer.as_of:%Y-%m-%d %H:%M}" + (" (research: not a release)" if answer.research else "")
@@ -132,7 +143,7 @@ def _words(answer: Answer) -> str:
         cited = ", ".join(one.source for one in statement.citations)
         lines.append(f"  [{statement.tag}] {statement.text}" + (f" ({cited})" if cited else ""))
     lines += [
-        f"  moved the model: {one.code} ({one.citation.source}), risk {one.change:+.1%} without it"
+        f"  moved the model: {one.code} ({_place(one.citation)}), risk {one.change:+.1%} without it"
         for one in answer.moved
     ]
     lines += [f"  read: {', '.join(answer.modalities)}"]

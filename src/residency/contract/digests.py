@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from jaxtyping import Num
 
 from residency.contract.errors import InputError
 
@@ -24,6 +26,20 @@ def digest_file(path: Path) -> str:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise InputError("cannot read a file", where=str(path), mend=type(error).__name__) from None
+
+
+def digest_of_voxels(voxels: Num[np.ndarray, "slice row column"]) -> str:
+    """Give the digest that a pixel store knows an array by (docs/contract.md).
+
+    SHA-256 over the shape (`3x512x512`) and the type's name, as ASCII, then the data: little-endian, C order.
+    """
+    head = f"{'x'.join(map(str, voxels.shape))}{voxels.dtype.name}".encode("ascii")
+    return hashlib.sha256(head + body_of(voxels)).hexdigest()
+
+
+def body_of(voxels: Num[np.ndarray, "slice row column"]) -> bytes:
+    """Give the bytes of an array as a pixel store holds them: little-endian, C order."""
+    return np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).tobytes()
 
 
 def digest_tree(path: Path) -> str:

@@ -206,11 +206,17 @@ class Citation(_Part, frozen=True, kw_only=True):
 
 
 class Moved(_Part, frozen=True, kw_only=True):
-    """What moved the model: never *why the patient*."""
+    """What moved the model: never *why the patient*.
+
+    Attributes:
+        citation: the newest of the records, or a part of a note or an image.
+        code: of the records; of notes their kind, of images `modality/body site`, of a genome `variants`.
+        change: of the risk, where they are all taken away, or the part is; −1 to 1.
+    """
 
     citation: Citation
     code: str
-    change: float  # of the risk, where the record is taken away; −1 to 1
+    change: float
 
 
 class Interval(_Part, frozen=True, kw_only=True):

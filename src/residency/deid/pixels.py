@@ -1,6 +1,5 @@
 """In: a pixel store, and which of its arrays may pass. Out: the same arrays with burned-in text covered."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from residency.contract.digests import body_of, digest_of_voxels
 from residency.contract.errors import InputError
 from residency.contract.schema import PIXELS
 from residency.deid.burned_in import cover
@@ -26,14 +26,6 @@ class Stored:
 
     digest: str
     voxels: np.ndarray
-
-
-def digest_of(voxels: np.ndarray) -> str:
-    """Give the digest that a pixel store knows an array by (docs/contract.md)."""
-    shape = "x".join(str(size) for size in voxels.shape)
-    kind = np.dtype(voxels.dtype)
-    body = np.ascontiguousarray(voxels, _TYPES[kind.name]).tobytes()
-    return hashlib.sha256(f"{shape}{kind.name}".encode("ascii") + body).hexdigest()
 
 
 def read_arrays(path: Path, wanted: frozenset[str]) -> Iterator[Stored]:
@@ -67,7 +59,7 @@ def hide_pixels(stored: Stored, rules: ImagesRules) -> tuple[Stored, int]:
     if rules.burned_in == "off":
         return stored, 0
     voxels, n_covered = cover(stored.voxels, use_ocr=rules.burned_in == "ocr")
-    return (Stored(digest_of(voxels), voxels) if n_covered else stored), n_covered
+    return (Stored(digest_of_voxels(voxels), voxels) if n_covered else stored), n_covered
 
 
 def as_row(stored: Stored) -> pa.Table:
@@ -78,7 +70,7 @@ def as_row(stored: Stored) -> pa.Table:
         "pixels": stored.digest,
         "shape": list(voxels.shape),
         "dtype": kind,
-        "data": np.ascontiguousarray(voxels, _TYPES[kind]).tobytes(),
+        "data": body_of(voxels),
     }
     return pa.Table.from_pylist([row], schema=PIXELS)
 

@@ -35,16 +35,16 @@ from residency.reasoning.chart import Chart, chart_of
 from residency.reasoning.covariates import Instant
 from residency.reasoning.differential import first_records
 from residency.reasoning.effects import Effects
-from residency.reasoning.evidence import evidence
+from residency.reasoning.evidence import Documents, Sources, evidence
 from residency.reasoning.figures import Ask, Figures, Measure, try_tests
 from residency.reasoning.index import Index, Place, place
-from residency.reasoning.plan import Examined, Plan, hints_of, plan_of
+from residency.reasoning.plan import Examined, Plan, hints_of, modalities_of, plan_of
 from residency.reasoning.research import local_effects
 from residency.reasoning.risks import bounds_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
 from residency.reasoning.trying import risk_of
-from residency.reasoning.views import view_of
+from residency.reasoning.views import kinds_of, view_of
 from residency.timeline import Attachments
 
 _NO_LIMITS: Final = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
@@ -227,8 +227,18 @@ class _Asker:
             int(index.patient[0]),
             int(index.as_of[0]),
             ask=self._risk_alone(question),
-            vocabulary=self.model.vocabulary,
-            records=self.records,
+            sources=Sources(self.model.vocabulary, self.records, self._documents(question)),
+        )
+
+    def _documents(self, question: Forecast) -> Documents | None:
+        """Give the documents that a forecast reads."""
+        if self.attachments is None:
+            return None
+        kinds = kinds_of(self.model, modalities_of(question))
+        return Documents(
+            self.attachments,
+            tuple(ATTACHMENT_KINDS.index(kind) for kind in kinds),
+            lambda attachments: replace(self, attachments=attachments)._risk_alone(question),
         )
 
     def _risk_alone(self, question: Forecast) -> Ask:

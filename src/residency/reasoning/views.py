@@ -42,6 +42,11 @@ class View:
         return used(self.packed, self.encoded, np.where(at.known, at.moment, first - 1), first)
 
 
+def kinds_of(model: Model, modalities: frozenset[Modality]) -> tuple[str, ...]:
+    """Give the kinds of attachments that a question may use and the model reads."""
+    return tuple(kind for kind in ATTACHMENT_KINDS if kind in model.kinds and _NAMES[kind] in modalities)
+
+
 def view_of(
     model: Model,
     packed: Packed,
@@ -50,11 +55,7 @@ def view_of(
     index: Index,
 ) -> View:
     """Give the timelines as a question may see them; the attachments of those asked about are encoded."""
-    kinds = tuple(
-        kind
-        for kind in ATTACHMENT_KINDS
-        if attachments is not None and kind in model.kinds and _NAMES[kind] in modalities
-    )
+    kinds = kinds_of(model, modalities) if attachments is not None else ()
     seen = without_kinds(packed, kinds)
     if attachments is None or not kinds:
         return View(seen, {})

@@ -15,11 +15,12 @@ import polars as pl
 import pyarrow as pa
 
 from residency.contract import schema
+from residency.contract.digests import digest_of_voxels
 from residency.records import series
 from residency.records.draft import Ints
 from residency.records.frames import Place, read_frame
 from residency.records.links import Links, key_of
-from residency.records.pixels import digest_of, stacked
+from residency.records.pixels import stacked
 from residency.records.runs import Run
 from residency.records.shards import Range
 from residency.records.side_tables import batch
@@ -130,7 +131,7 @@ def _image(rows: list[dict[str, Any]], spool: Path, store: Store) -> dict[str, A
     if isinstance(voxels, str):
         return voxels
     voxels = np.ascontiguousarray(voxels[placed.order])
-    digest = digest_of(voxels)
+    digest = digest_of_voxels(voxels)
     store(digest, voxels)
     return _columns(rows, placed, digest)
 

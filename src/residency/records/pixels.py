@@ -1,6 +1,5 @@
 """In: arrays of values, as modalities give them. Out: arrays of the pixel store, their digests and files."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Num
 
 from residency.contract import schema
+from residency.contract.digests import body_of
 
 KINDS: Final = ("uint8", "uint16", "int16")
 """Types of the pixel store, the narrowest first."""
@@ -21,22 +21,9 @@ LEAST_RANGE: Final = 100
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def digest_of(voxels: Num[np.ndarray, "slice row column"]) -> str:
-    """Give the digest that the pixel store knows an array by.
-
-    SHA-256 over the shape (`3x512x512`) and the type's name, as ASCII, then the data: little-endian, C order.
-    """
-    head = f"{'x'.join(map(str, voxels.shape))}{voxels.dtype.name}".encode("ascii")
-    return hashlib.sha256(head + _body(voxels)).hexdigest()
-
-
-def _body(voxels: np.ndarray) -> bytes:
-    return np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).tobytes()
-
-
 def write_pixels(voxels: Num[np.ndarray, "slice row column"], digest: str, path: Path) -> int:
     """Write one array as a file of the pixel store."""
-    data = pa.array([_body(voxels)], pa.large_binary())
+    data = pa.array([body_of(voxels)], pa.large_binary())
     columns = [[digest], [list(voxels.shape)], [voxels.dtype.name]]
     arrays = [pa.array(column, item.type) for column, item in zip(columns, schema.PIXELS, strict=False)]
     table = pa.Table.from_arrays([*arrays, data], schema=schema.PIXELS)

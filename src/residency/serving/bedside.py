@@ -5,8 +5,8 @@ training data, and is asked about by the code that was examined. Nothing identif
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Final
 
@@ -46,7 +46,7 @@ from residency.release.allow_list import Allowed
 from residency.serving.documents import Documents
 from residency.serving.populations import Populations, doubts_of
 from residency.serving.questions import allowed_of
-from residency.serving.veil import Veil
+from residency.serving.veil import Veil, Veiled
 from residency.timeline import Attachments, packing_of
 
 NOT_USED: Final = "not_used"
@@ -155,7 +155,7 @@ class Bedside:
         said += _stalled(patient.stalled)
         return tuple(
             self.populations.judged(
-                self._merged(answers, row, patient, veiled.shift, said),
+                self._merged(answers, row, patient, veiled, said),
                 [
                     doubt
                     for item, mine in zip(items, slices, strict=True)
@@ -212,7 +212,7 @@ class Bedside:
             veiled.events, self.release.model.vocabulary, attachments=_attachments(veiled.documents)
         )
         as_of = np.array([microseconds(time + veiled.shift)], dtype=np.int64)
-        return figures_of(
+        figures = figures_of(
             self.release.model,
             packing.packed,
             question,
@@ -221,6 +221,8 @@ class Bedside:
             attachments=packing.attachments,
             records=veiled.records,
         )
+        name, moved = figures.moved
+        return replace(figures, moved=(name, veiled.cited(moved)))
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:
         """Name the examined slices that the patient is in, at each time."""
@@ -228,11 +230,11 @@ class Bedside:
         return self.populations.slices_of(item, packed, self.release.model.vocabulary, index, site)
 
     def _merged(
-        self, answers: Answers, row: int, patient: Patient, shift: timedelta, said: tuple[Statement, ...]
+        self, answers: Answers, row: int, patient: Patient, veiled: Veiled, said: tuple[Statement, ...]
     ) -> Answer:
         """Put the answers to all questions at one time together, in the caller's own terms."""
         parts = [answers.answer(row, number) for number in range(len(answers.questions))]
-        first, freshness = parts[0], parts[0].freshness
+        first, freshness, shift = parts[0], parts[0].freshness, veiled.shift
         latest = freshness.latest - shift if freshness.latest is not None else None
         return msgspec.structs.replace(
             first,
@@ -242,7 +244,7 @@ class Bedside:
             modalities=tuple(kind for kind in _MODALITIES if any(kind in part.modalities for part in parts)),
             risks=tuple(risk for part in parts for risk in part.risks),
             statements=said,
-            moved=tuple(one for part in parts for one in part.moved),
+            moved=veiled.cited(tuple(one for part in parts for one in part.moved)),
             abstentions=tuple(one for part in parts for one in part.abstentions),
         )
 

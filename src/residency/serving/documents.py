@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Meta, Struct
 
+from residency.contract.digests import digest_of_voxels
 from residency.contract.errors import InputError
 from residency.contract.schema import IDENTIFIERS, IMAGES, NOTES, VARIANTS, check
-from residency.deid.pixels import digest_of
 
 Pixels: TypeAlias = Mapping[str, np.ndarray]
 Size: TypeAlias = Annotated[int, Meta(ge=1, le=65_536)]
@@ -122,7 +122,7 @@ class Sent:
         images = _rows(self.images, ImageRow, "images")
         variants = _rows(self.variants, VariantRow, "variants")
         arrays = [_array(row, number) for number, row in enumerate(images)]
-        digests = [digest_of(array) for array in arrays]
+        digests = [digest_of_voxels(array) for array in arrays]
         return Documents(
             notes=_table(map(_plain, notes), NOTES, subject_id),
             images=_table(

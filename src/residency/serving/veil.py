@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from residency.contract.questions import Citation, Moved
 from residency.contract.schema import IMAGES
 from residency.deid import Policy, Shown, Stored, Tables, hide_pixels, load_policy, transform
 from residency.deid.pseudonyms import references
+from residency.serving.aligning import place_in
 from residency.serving.documents import Documents, Pixels
 
 _KINDS: Final = ("notes: ", "images: ", "variants: ")  # reasons that are about documents
@@ -28,20 +31,46 @@ class Veiled:
         documents: without identities, or those of them that the policy lets pass.
         shift: how far every time of the patient moved.
         left_out: what the policy kept back of the documents, by reason.
-        way_back: gives the caller's own reference of each pseudonym of an event's; kept nowhere.
+        own: the documents as they came.
+        way_back: gives the caller's own reference of each pseudonym of a record's; kept nowhere.
     """
 
     events: pa.Table
     documents: Documents
     shift: timedelta
     left_out: Mapping[str, int] = field(default_factory=dict)
+    own: Documents = field(default_factory=Documents)
     way_back: Callable[[], Mapping[str, str]] = dict
+
+    def cited(self, moved: tuple[Moved, ...]) -> tuple[Moved, ...]:
+        """Let evidence point at the caller's own records, and at places in the notes as they came."""
+        if not moved:
+            return moved
+        own = self.way_back()
+        return tuple(msgspec.structs.replace(one, citation=self._own(one.citation, own)) for one in moved)
+
+    def _own(self, citation: Citation, own: Mapping[str, str]) -> Citation:
+        """Turn one citation back; of a place in a note that cannot be told from others, the note is left."""
+        back = msgspec.structs.replace(citation, source=own.get(citation.source, citation.source))
+        if citation.start is None or citation.end is None or not own:
+            return back
+        hidden, mine = _texts(self.documents, citation.source), _texts(self.own, back.source)
+        if len(hidden) != 1 or len(mine) != 1:
+            return msgspec.structs.replace(back, start=None, end=None)
+        start, end = place_in(mine[0], hidden[0], citation.start, citation.end)
+        return msgspec.structs.replace(back, start=start, end=end)
 
     @property
     def records(self) -> pl.DataFrame:
         """What the rows of `events` are to the caller: a column `source`."""
         found = pl.DataFrame(pl.from_arrow(self.events.select(["source"])))
         return found.with_columns(pl.col("source").replace(dict(self.way_back())))
+
+
+def _texts(documents: Documents, source: str) -> list[str]:
+    """Give the texts of the notes from a source."""
+    rows = zip(*(documents.notes.column(name).to_pylist() for name in ("source", "text")), strict=True)
+    return [text or "" for one, text in rows if one == source]
 
 
 @dataclass(frozen=True)
@@ -85,12 +114,15 @@ class Veil:
             Documents(notes=now.notes, images=seen, variants=now.variants, pixels=pixels),
             timedelta(microseconds=shift),
             {reason: n for reason, n in hidden.dropped.items() if n and reason.startswith(_KINDS)},
-            partial(self._sources, events, self.policy),
+            documents,
+            partial(self._sources, events, documents, self.policy),
         )
 
-    def _sources(self, events: pa.Table, policy: Policy) -> dict[str, str]:
-        """Give the way back from the events' pseudonyms."""
-        own = pl.Series(events.column("source").to_pylist(), dtype=pl.String).drop_nulls().unique()
+    def _sources(self, events: pa.Table, documents: Documents, policy: Policy) -> dict[str, str]:
+        """Give the way back from the records' pseudonyms."""
+        tables = (events, documents.notes, documents.images, documents.variants)
+        sources = [source for table in tables for source in table.column("source").to_pylist()]
+        own = pl.Series(sources, dtype=pl.String).drop_nulls().unique()
         return dict(zip(references(own, self.key, policy.reference_kinds), own, strict=True))
 
     def _covered(self, images: pa.Table, pixels: Pixels, policy: Policy) -> tuple[pa.Table, Pixels]:

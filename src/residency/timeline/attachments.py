@@ -6,17 +6,19 @@ of its rows is; without either, always.
 """
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from jaxtyping import Bool, Int64, Num
 
+from residency.contract.digests import digest_of_voxels
 from residency.contract.errors import SchemaError
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC
 from residency.contract.schema import IMAGES, NOTES, VARIANTS
@@ -198,6 +200,46 @@ class Attachments:
         if kind == NOTE:
             return [Note(row["kind"] or "", row["text"]) for row in rows]
         return [_image(row, self.pixels[row["pixels"]]) for row in rows]
+
+    def codes(self, kind: int, refs: Int64[np.ndarray, " attachment"]) -> list[str]:
+        """Say of what sort attachments are: the code of a note, modality and body part of an image."""
+        rows = self.tables[kind][np.asarray(refs, np.int64)]
+        if kind == GENOME:
+            return ["variants"] * len(rows)
+        names = ("kind",) if kind == NOTE else ("modality", "body_site")
+        said = rows.select(pl.concat_str(names, separator="/", ignore_nulls=True)).to_series()
+        return [one or ATTACHMENT_KINDS[kind] for one in said]
+
+    def beside(
+        self, kind: int, refs: Int64[np.ndarray, " attachment"], contents: Sequence[Note | Image]
+    ) -> "tuple[Attachments, Int64[np.ndarray, ' attachment']]":
+        """Put notes or images beside these that are as some of them are, but hold something else.
+
+        What is worked out of them stays in memory.
+
+        Args:
+            kind: notes or images.
+            refs: whose rows they take, but for what they hold.
+            contents: of each.
+
+        Returns:
+            The attachments with the new ones, and where these are.
+        """
+        rows = self.tables[kind][np.asarray(refs, np.int64)]
+        pixels = self.pixels
+        if kind == NOTE:
+            said = [one.text for one in contents if isinstance(one, Note)]
+            rows = rows.with_columns(text=pl.Series(said, dtype=pl.String))
+        else:
+            arrays = [one.pixels for one in contents if isinstance(one, Image)]
+            new = {digest_of_voxels(array): array for array in arrays}
+            rows = rows.with_columns(pixels=pl.Series(list(map(digest_of_voxels, arrays)), dtype=pl.String))
+            pixels = ChainMap(new, cast("dict[str, np.ndarray]", self.pixels))  # which it only reads
+        at = len(self.tables[kind]) + np.arange(len(rows))
+        tables = list(self.tables)
+        tables[kind] = pl.concat([self.tables[kind], rows.with_columns(_digests(rows, kind))])
+        notes, images, variants = tables
+        return replace(self, tables=(notes, images, variants), pixels=pixels, home=None), at
 
     def _genomes(self, refs: Int64[np.ndarray, " attachment"]) -> list[pl.DataFrame]:
         at = np.searchsorted(self._first[GENOME], refs)
