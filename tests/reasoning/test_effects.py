@@ -152,12 +152,16 @@ def test_too_few_patients_or_a_drug_of_another_world_are_refused(clinic: Timelin
 
 def test_nothing_after_time_zero_or_known_later_is_a_covariate(clinic: Timelines) -> None:
     (packed,) = clinic.shards
-    layout = Layout.of(clinic.vocabulary, 10, TRIAL.eligible + TRIAL.drug)
     recruiting = Recruiting(TRIAL, Codes.of(TRIAL, clinic.vocabulary), Counter())
     entrant = next(recruiting.entrants(packed, 0))
-    whole = layout.raw(Instant(packed, entrant.row, entrant.zero, entrant.start))
+    then = Instant(packed, entrant.row, entrant.zero, entrant.start)
     cut = until(take(packed, np.array([entrant.row])), entrant.zero)
-    assert np.array_equal(whole, layout.raw(Instant(cut, 0, entrant.zero, entrant.start)), equal_nan=True)
+    now = Instant(cut, 0, entrant.zero, entrant.start)
+    layout, again = (
+        Layout.of(clinic.vocabulary, [one], 10, TRIAL.eligible + TRIAL.drug) for one in (then, now)
+    )
+    assert layout == again
+    assert np.array_equal(layout.raw(then), layout.raw(now), equal_nan=True)
 
 
 def test_weights_for_who_left_are_those_of_kaplan_and_meier() -> None:

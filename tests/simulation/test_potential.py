@@ -60,6 +60,18 @@ def test_the_propensity_is_the_share_that_is_treated(many: Asked, pair: tuple[st
     assert 0.01 < told.min() < told.max() < 0.995
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_doctor_knows_no_more_of_the_pace_than_is_written_down(many: Asked, pair: tuple[str, str]) -> None:
+    question, treatment = many.question[pair], next(t for t in hospital().treatment if t.name == pair[0])
+    disease = [one.name for one in hospital().disease].index(treatment.of)
+    pace = np.log(many.people.pace[question.patient, disease])
+    seen = many.people.seen[question.patient, disease]
+    odds = np.log(question.propensity / (1 - question.propensity))
+    rest = odds - treatment.propensity.seen * seen
+    assert abs(np.corrcoef(odds, pace)[0, 1]) > 0.3
+    assert abs(np.corrcoef(rest, pace)[0, 1]) < 3.5 / np.sqrt(len(pace))
+
+
 @pytest.mark.parametrize(
     "pair", [("warfarin", "stroke"), ("losartan", "kidney_failure"), ("carvedilol", "decompensation")]
 )

@@ -1,6 +1,6 @@
 import gzip
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from residency.contract.errors import SpecError
 from residency.contract.lineage import open_made
 from residency.contract.specs import read
 from residency.simulation import HospitalSpec, simulate
+from residency.simulation.medicine import hospital
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SITES = ("north", "south")
@@ -246,3 +247,25 @@ def test_a_finished_folder_is_left_as_it_is(folder: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError):
         read(HospitalSpec, wrong)
+
+
+def test_what_a_treatment_is_decided_by_is_written_down_just_before_its_diagnosis(folder: Path) -> None:
+    codes = {one.finding.code for one in hospital().treatment}
+    for site in SITES:
+        written: dict[str, list[dict[str, Any]]] = {}
+        for one in resources(folder, site, "Observation"):
+            if one["code"]["coding"][0]["code"] in codes:
+                written.setdefault(one["subject"]["reference"], []).append(one)
+        assert written
+        table = {one.code: one for one in (treatment.finding for treatment in hospital().treatment)}
+        for subject, found in written.items():
+            mine = [
+                moment(one["recordedDate"])
+                for one in resources(folder, site, "Condition")
+                if one["subject"]["reference"] == subject
+            ]
+            for one in found:
+                finding = table[one["code"]["coding"][0]["code"]]
+                assert finding.low <= one["valueQuantity"]["value"] <= finding.high
+                at = moment(one["effectiveDateTime"])
+                assert any(timedelta(0) < later - at <= timedelta(minutes=11) for later in mine)

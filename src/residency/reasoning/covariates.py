@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from residency.contract.codes import BIRTH
 from residency.contract.packed import DAY, STATIC, UNKNOWN, Packed
 from residency.reasoning.outcomes import Family
-from residency.timeline import Vocabulary, events_of
+from residency.timeline import PatientEvents, Vocabulary, events_of
 
 _FEMALE: Final = "DEMOGRAPHIC/SEX=female"
 
@@ -50,27 +50,31 @@ class Layout:
     scale: Float64[np.ndarray, " covariate"] | None = None
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, most: int, without: Iterable[str]) -> "Layout":
-        """Take the codes that most train patients have, and none of what the trial is about."""
+    def of(
+        cls, vocabulary: Vocabulary, instants: Iterable[Instant], most: int, without: Iterable[str]
+    ) -> "Layout":
+        """Take the codes that most of those who entered had by then, and none of what the trial is about."""
         family = Family(vocabulary, ())
         gone = {int(one) for code in without for one in family.below(vocabulary.index_of(code))} | {UNKNOWN}
-        order = [int(one) for one in np.argsort(-vocabulary.n_patients, kind="stable")]
-        known = [
+        n = np.zeros(len(vocabulary), np.int64)
+        for one in instants:
+            events, known = _known(one)
+            codes = np.unique(events.code[known]).tolist()
+            n[list({up for code in codes for up in (code, *vocabulary.ancestors_of(code).tolist())})] += 1
+        chosen = [
             one
-            for one in order
-            if one not in gone and not vocabulary.codes[one].startswith(("MEDS_", "DEMOGRAPHIC/", "VISIT"))
-        ]
-        chosen = known[:most]
+            for one in np.argsort(-n, kind="stable").tolist()
+            if n[one]
+            and one not in gone
+            and not vocabulary.codes[one].startswith(("MEDS_", "DEMOGRAPHIC/", "VISIT"))
+        ][:most]
         valued = tuple(bool(vocabulary.knot_offset[one + 1] > vocabulary.knot_offset[one]) for one in chosen)
         codes = tuple(frozenset(int(c) for c in family.below(one)) for one in chosen)
         return cls(codes, valued, vocabulary.index_of(BIRTH), vocabulary.index_of(_FEMALE))
 
     def raw(self, instant: Instant) -> Float64[np.ndarray, " covariate"]:
         """Give one patient's covariates; NaN where there is none."""
-        events = events_of(instant.packed, instant.row)
-        at = np.maximum(events.time, events.available)
-        static = events.time == STATIC
-        known = static | ((events.time <= instant.happened) & (at <= instant.known))
+        events, known = _known(instant)
         code, value, time = events.code[known], events.value[known], events.time[known]
         born = time[(code == self.birth) & (time != STATIC)]
         dated = time[(time != STATIC) & (code != self.birth)]
@@ -106,6 +110,14 @@ class Layout:
         assert self.mean is not None  # noqa: S101 - fitted before
         scaled: np.ndarray = np.nan_to_num((rows - self.mean) / self.scale).clip(-5, 5)
         return scaled
+
+
+def _known(instant: Instant) -> tuple[PatientEvents, Bool[np.ndarray, " event"]]:
+    """Give a patient's events, and which of them had happened and were known."""
+    events = events_of(instant.packed, instant.row)
+    at = np.maximum(events.time, events.available)
+    known: np.ndarray = (events.time == STATIC) | ((events.time <= instant.happened) & (at <= instant.known))
+    return events, known
 
 
 def rows_of(layout: Layout, instants: Iterable[Instant]) -> Float64[np.ndarray, "patient covariate"]:

@@ -113,8 +113,9 @@ def estimated(
     treated = np.array([one.treated for one in entrants], bool)
     _enough(treated, "entered the trial")
     about = (*trial.eligible, *trial.drug, *trial.comparator, *trial.outcome)
-    layout = Layout.of(timelines.vocabulary, trial.max_covariates, about)
-    rows = rows_of(layout, [instant_of(timelines, one) for one in entrants])
+    instants = [instant_of(timelines, one) for one in entrants]
+    layout = Layout.of(timelines.vocabulary, instants, trial.max_covariates, about)
+    rows = rows_of(layout, instants)
     layout = layout.fitted(rows)
     covariates = layout.scaled(rows)
     overlap = _within(_chance(covariates, treated, trial.seed), trial.least_overlap)

@@ -1,7 +1,7 @@
 """In: a seed, a patient's number and a purpose. Out: the chance of that purpose alone.
 
 Each purpose has a stream of its own, so that one more draw for notes moves no image. Traits are 0, charts 1
-(`people.py`), genomes 2 (`genome.py`), fates 3.
+(`people.py`), genomes 2 (`genome.py`), fates 3, what doctors see 10 (`people.py`).
 """
 
 from typing import Final

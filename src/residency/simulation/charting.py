@@ -153,6 +153,7 @@ def coded(chart: Chart, rng: np.random.Generator) -> Iterator[Resource]:
     yield from _encounters(desk)
     yield from _conditions(desk, chart.diagnosed)
     yield from _observations(desk, chart.measured)
+    yield from _findings(desk)
     yield from _smoking(desk, rng)
     yield from _drugs(desk, chart.treated)
     yield from _procedures(desk, chart.treated)
@@ -208,6 +209,22 @@ def quantity(parts: Written, lab: int, number: float) -> Quantity:
     digits = parts.digits[lab]
     value = max(round(number, digits), 10.0**-digits)
     return Quantity(value, parts.units[lab], parts.units[lab])
+
+
+def _findings(desk: Desk) -> Iterator[Observation]:
+    """Write what a decision on treatment rests on, at the contact of the diagnosis."""
+    one, names = desk.person, [disease.name for disease in hospital().disease]
+    for i, treatment in enumerate(hospital().treatment):
+        disease, finding = names.index(treatment.of), treatment.finding
+        contact = np.flatnonzero(np.abs(desk.contacts.day - one.diagnosis[disease]) < MINUTE)[:1]
+        for visit, time in zip(
+            desk.visit(contact), desk.times(desk.contacts.day[contact] - 10 * MINUTE), strict=True
+        ):
+            code = concept("LOINC", finding.code, finding.display)
+            number = Quantity(finding.value(float(one.seen[disease])), finding.unit, finding.unit)
+            yield Observation(
+                f"{desk.id}-f{i}", "final", code, desk.subject, visit, time, time, value_quantity=number
+            )
 
 
 def _smoking(desk: Desk, rng: np.random.Generator) -> Iterator[Observation]:

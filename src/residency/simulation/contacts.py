@@ -31,6 +31,7 @@ class Person:
 
     Attributes that are not `People`'s or `Course`'s:
         event: day of each complication.
+        seen: what the doctor saw of each disease's pace at its diagnosis.
         treated: day from which each treatment's drug is taken.
         alternative: day from which its alternative is taken.
         variant: of the hospital.
@@ -51,6 +52,7 @@ class Person:
     count: Int8[np.ndarray, " variant"]
     insured: bool
     pace: Float64[np.ndarray, " disease"]
+    seen: Float64[np.ndarray, " disease"]
     growth: float
     onset: Float64[np.ndarray, " disease"]
     diagnosis: Float64[np.ndarray, " disease"]
@@ -114,7 +116,8 @@ def person(people: People, course: Course, row: int, variant: Variant = "plain")
         smoker=bool(people.smoker[row]), former=bool(people.former[row]), bmi=float(people.bmi[row]),
         height=float(people.height[row]), hypertension=bool(people.hypertension[row]), lab=people.lab[row],
         african=bool(people.african[row]), count=people.count[row], insured=bool(people.insured[row]),
-        pace=people.pace[row], growth=float(people.growth[row]), onset=course.onset[row], diagnosis=diagnosis,
+        pace=people.pace[row], seen=people.seen[row], growth=float(people.growth[row]),
+        onset=course.onset[row], diagnosis=diagnosis,
         event=course.event[row, len(names) - chronic :], treated=np.where(taken == 1, asked, np.inf),
         alternative=np.where(taken == 0, asked, np.inf), fatal=float(course.fatal[row]),
         death=float(course.death[row]), until=float(course.until[row]), variant=variant,

@@ -139,7 +139,7 @@ def _odds(
         by.usual
         + by.male * people.male
         + by.hypertension * people.hypertension
-        + by.pace * np.log(people.pace[:, names.index(drug.of)])
+        + by.seen * people.seen[:, names.index(drug.of)]
         + by.insured * people.insured
         + by.north * people.north
         + by.hidden * people.hidden * hides

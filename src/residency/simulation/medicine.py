@@ -1,5 +1,6 @@
 """In: the package's TOML tables. Out: diseases, laboratory, codes and sites, checked."""
 
+import math
 from dataclasses import field
 from functools import cache
 from importlib.resources import files
@@ -140,16 +141,35 @@ class Complication:
 
 @spec
 class Propensity:
-    """Logarithm of the odds of being treated, at 70; `pace`: times the logarithm of the disease's pace."""
+    """Logarithm of the odds of being treated, at 70; `seen`: times what was seen of the disease's pace."""
 
     usual: float
     age: float = 0.0
     male: float = 0.0
     hypertension: float = 0.0
-    pace: float = 0.0
+    seen: float = 0.0
     insured: float = 0.0
     north: float = 0.0
     hidden: float = 0.0
+
+
+@spec
+class Finding:
+    """What a doctor decides by, as it is written down: `usual`, moved by `per` times what was seen."""
+
+    code: str
+    display: str
+    unit: str
+    usual: float
+    per: float
+    low: float
+    high: float
+    log: bool = False
+
+    def value(self, seen: float) -> float:
+        """Give the number that is written down."""
+        raw = self.usual * math.exp(self.per * seen) if self.log else self.usual + self.per * seen
+        return float(round(min(max(raw, self.low), self.high)))
 
 
 @spec
@@ -171,6 +191,7 @@ class Treatment:
     drug: str
     of: str
     effect: dict[str, float]
+    finding: Finding
     propensity: Propensity
     alternative: str = ""
     genetic: dict[str, Genetic] = field(default_factory=dict)

@@ -11,9 +11,10 @@ from residency.simulation.medicine import SHARE_NORTH, hospital
 from residency.simulation.spec import HospitalSpec
 
 DAY_US = 86_400_000_000
-_TRAITS, _CHART, _FATE = 0, 1, 3
+_TRAITS, _CHART, _FATE, _SEEN = 0, 1, 3, 10
 _LEAST_INSURED = (0.13, 0.24)
 _PACE = 0.35
+_SEEN_ERROR = 0.25
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class People:
         count: copies of the alternate allele of each variant.
         insured: else they are seen, measured and treated less.
         pace: how fast each disease moves in this person, about 1; of a strike, how hard it is.
+        seen: what a doctor sees of the logarithm of each disease's pace, with error.
         hidden: a cause that nobody measures, about 0; matters in the variant `hidden_confounder` alone.
         lot: uniform numbers that decide on each treatment.
         lead: of each acute disease, the time from first sign to recognition, in standard deviations.
@@ -58,6 +60,7 @@ class People:
     count: Int8[np.ndarray, "patient variant"]
     insured: Bool[np.ndarray, " patient"]
     pace: Float64[np.ndarray, "patient disease"]
+    seen: Float64[np.ndarray, "patient disease"]
     hidden: Float64[np.ndarray, " patient"]
     lot: Float64[np.ndarray, "patient treatment"]
     lead: Float64[np.ndarray, "patient disease"]
@@ -118,6 +121,8 @@ def _fates(seed: int, number: Int64[np.ndarray, " patient"]) -> dict[str, np.nda
     u = np.stack([rng.random(2 + treatments) for rng in rngs])
     z = np.stack([rng.standard_normal(2 + 2 * diseases) for rng in rngs])
     clocks = np.stack([rng.standard_exponential(n_clocks()) for rng in rngs])
+    log_pace = _PACE * z[:, 2 : 2 + diseases]
+    errors = (np.random.default_rng([seed, int(one), _SEEN]) for one in number)
     return {
         "clocks": clocks,
         "african": genome.african,
@@ -127,6 +132,7 @@ def _fates(seed: int, number: Int64[np.ndarray, " patient"]) -> dict[str, np.nda
         "lot": u[:, 2:],
         "hidden": z[:, 0],
         "growth": z[:, 1],
-        "pace": np.exp(_PACE * z[:, 2 : 2 + diseases]),
+        "pace": np.exp(log_pace),
+        "seen": log_pace + _SEEN_ERROR * np.stack([rng.standard_normal(diseases) for rng in errors]),
         "lead": z[:, 2 + diseases :],
     }
