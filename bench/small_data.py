@@ -1,4 +1,4 @@
-"""Small data: `bench/small_data.py FOLDER TASKS [PATIENTS] [SEED]`. Network and LightGBM on a few patients.
+"""Small data: `bench/small_data.py FOLDER TASKS [PATIENTS SEED]`. Network and LightGBM on a few patients.
 
 FOLDER holds `timelines` and `truth` of a larger simulated hospital. Of its train and tuning patients only so
 many teach, the same for both; its held-out patients judge. The vocabulary is that of all train patients.
@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from invented import NOW
-from jaxtyping import Bool, Int64
 
 from residency import Model, ModelSpec, Timelines
 from residency.contract.lineage import Step
-from residency.contract.packed import Packed
 from residency.contract.progress import silent
 from residency.contract.report import Metric
 from residency.model.attachments import Attaching
 from residency.model.fitting import fit, setup
 from residency.model.marginals import marginals
 from residency.model.training import conclude, steady
+from residency.timeline import take
 from residency.validation.baseline import BaselineSpec
 from residency.validation.examination import ValidationSpec, examined
 from residency.validation.landmarks import hashed
@@ -29,19 +28,21 @@ from residency.validation.predicting import Bench, predict
 from residency.validation.tasks import load_tasks
 
 
-def _subjects(packed: Packed) -> Int64[np.ndarray, " patient"]:
-    return np.array(packed.subject)
-
-
 def few(data: Timelines, n_patients: int, seed: int) -> Timelines:
-    """Leave so many train and tuning patients, by a hash; the rest of them is `unused`."""
-    splits = [data.split(shard).astype("<U8") for shard in range(len(data.shards))]
-    draw = [hashed(subject, np.zeros_like(subject), seed) for subject in map(_subjects, data.shards)]
-    may: list[Bool[np.ndarray, " patient"]] = [np.isin(split, ["train", "tuning"]) for split in splits]
-    limit = np.sort(np.concatenate([d[m] for d, m in zip(draw, may, strict=True)]))[n_patients - 1]
-    for split, one, teaches in zip(splits, draw, may, strict=True):
-        split[teaches & (one > limit)] = "unused"
-    return dataclasses.replace(data, _splits=tuple(splits))
+    """Leave so many train and tuning patients, by a hash, beside those held out."""
+    teaches = [np.isin(data.split(shard), ["train", "tuning"]) for shard in range(len(data.shards))]
+    draw = []
+    for packed in data.shards:
+        subject = np.array(packed.subject)
+        draw.append(hashed(subject, np.zeros_like(subject), seed))
+    most = np.sort(np.concatenate([d[t] for d, t in zip(draw, teaches, strict=True)]))[n_patients - 1]
+    rows = [np.flatnonzero(~t | (d <= most)) for d, t in zip(draw, teaches, strict=True)]
+    return dataclasses.replace(
+        data,
+        shards=tuple(take(packed, mine) for packed, mine in zip(data.shards, rows, strict=True)),
+        _splits=tuple(data.split(shard)[mine] for shard, mine in enumerate(rows)),
+        _sites=tuple(data.site(shard)[mine] for shard, mine in enumerate(rows)),
+    )
 
 
 def learned(data: Timelines, folder: Path, out: Path, spec: ModelSpec) -> Model:
@@ -62,7 +63,7 @@ def shown(found: Metric | None) -> str:
 def main() -> None:
     """Train, examine, print."""
     folder, tasks = Path(sys.argv[1]), load_tasks(Path(sys.argv[2]))
-    n_patients, seed = (int(number) for number in (*sys.argv[3:], *("500", "0")[len(sys.argv) - 3 :]))
+    n_patients, seed = map(int, sys.argv[3:] or ("500", "0"))
     data = few(Timelines.open(folder / "timelines"), n_patients, seed)
     spec = ModelSpec(size="small", seed=seed, threads=1)
     with tempfile.TemporaryDirectory() as place:

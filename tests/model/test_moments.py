@@ -46,9 +46,12 @@ def test_the_standing_record_is_spread_as_hats_spread_each_of_its_numbers() -> N
     ]
     value = [
         hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
+        torch.stack(
+            [4 * rank - 2, 8 * (rank - 0.7).clamp(min=0), 8 * (0.3 - rank).clamp(min=0)], dim=-1
+        ).nan_to_num(),
         torch.stack([change.clamp(min=0.0), (-change).clamp(min=0.0)], dim=-1).nan_to_num(),
     ]
     found = panel_features(rank, hours, change, count).split([7 * SEEN_FEATURES, valued * VALUE_FEATURES], 1)
     for part, expected in zip(found, (seen, value), strict=True):
         knots = torch.cat(expected, dim=-1).transpose(1, 2)
-        assert torch.equal(part.view(knots.shape), knots)
+        torch.testing.assert_close(part.view(knots.shape), knots)

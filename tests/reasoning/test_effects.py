@@ -167,10 +167,23 @@ def test_nothing_after_time_zero_or_known_later_is_a_covariate(clinic: Timelines
 def test_weights_for_who_left_are_those_of_kaplan_and_meier() -> None:
     lifelines = pytest.importorskip("lifelines")
     rng = np.random.default_rng(0)
-    left = rng.exponential(1.0, 300)
-    fitter = lifelines.KaplanMeierFitter().fit(left, np.ones(300))
+    left, died = rng.exponential(1.0, (2, 300))
+    time, leaves = np.minimum(left, died), left < died
+    fitter = lifelines.KaplanMeierFitter().fit(time, leaves)
     at = np.array([0.2, 0.7, 1.5])
-    assert stayed(left, at) == pytest.approx(fitter.predict(at).to_numpy(), abs=0.005)
+    assert stayed(time, leaves, at) == pytest.approx(fitter.predict(at).to_numpy(), abs=1e-9)
+
+
+def test_weighted_for_who_left_as_many_had_the_outcome_as_would_have_had_nobody_left() -> None:
+    rng = np.random.default_rng(1)
+    outcome, died, left = rng.exponential((2.0, 3.0, 1.5), (100_000, 3)).T
+    ended = np.minimum(outcome, died)
+    truth = float(((outcome < died) & (outcome <= 1.0)).mean())
+    had = (outcome < died) & (outcome <= np.minimum(left, 1.0))
+    known = np.minimum(ended, 1.0) <= left
+    weight = known / stayed(np.minimum(left, ended), left < ended, ended.clip(max=1.0))
+    assert weight.mean() == pytest.approx(1.0, abs=0.01)
+    assert (weight * had).mean() == pytest.approx(truth, abs=0.006)
 
 
 def test_an_e_value_is_that_of_the_paper_and_one_where_there_may_be_no_effect() -> None:

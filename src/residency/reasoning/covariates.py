@@ -38,6 +38,7 @@ class Layout:
         valued: of these, whose last value is looked at too.
         birth: code of the birth.
         female: code of the sex.
+        skewed: which covariates are looked at as logarithms.
         mean: of each covariate, without what is missing.
         scale: of each.
     """
@@ -46,6 +47,7 @@ class Layout:
     valued: tuple[bool, ...]
     birth: int
     female: int
+    skewed: Bool[np.ndarray, " covariate"] | None = None
     mean: Float64[np.ndarray, " covariate"] | None = None
     scale: Float64[np.ndarray, " covariate"] | None = None
 
@@ -96,20 +98,38 @@ class Layout:
                 yield mine[-1] if mine else np.nan
 
     def fitted(self, rows: Float64[np.ndarray, "patient covariate"]) -> "Layout":
-        """Fit the scales."""
-        some = np.isfinite(rows)
-        n = np.maximum(some.sum(axis=0), 1)
-        mean = np.where(some, rows, 0).sum(axis=0) / n
-        spread = np.sqrt(np.where(some, (rows - mean) ** 2, 0).sum(axis=0) / n)
-        return replace(self, mean=mean, scale=np.where(spread > 1e-9, spread, 1.0))
+        """Fit the scales; what is never 0 or less, and less skewed as a logarithm, is looked at as one."""
+        positive = np.nan_to_num(rows, nan=1.0).min(axis=0) > 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            logs = np.where(positive, np.log(rows), rows)
+        skewed = positive & (np.abs(_skew(logs)) < np.abs(_skew(rows)))
+        chosen = np.where(skewed, logs, rows)
+        mean, spread = _moments(chosen)
+        return replace(self, skewed=skewed, mean=mean, scale=np.where(spread > 1e-9, spread, 1.0))
 
     def scaled(
         self, rows: Float64[np.ndarray, "patient covariate"]
     ) -> Float64[np.ndarray, "patient covariate"]:
         """Give covariates of about the same size; what is missing lies in the middle."""
         assert self.mean is not None  # noqa: S101 - fitted before
-        scaled: np.ndarray = np.nan_to_num((rows - self.mean) / self.scale).clip(-5, 5)
+        assert self.skewed is not None  # noqa: S101 - fitted with it
+        chosen = np.where(self.skewed, np.log(np.where(self.skewed & (rows > 0), rows, 1.0)), rows)
+        scaled: np.ndarray = np.nan_to_num((chosen - self.mean) / self.scale).clip(-5, 5)
         return scaled
+
+
+def _moments(rows: Float64[np.ndarray, "patient covariate"]) -> tuple[np.ndarray, np.ndarray]:
+    """Give mean and spread of each covariate, without what is missing."""
+    some = np.isfinite(rows)
+    n = np.maximum(some.sum(axis=0), 1)
+    mean = np.where(some, rows, 0).sum(axis=0) / n
+    return mean, np.sqrt(np.where(some, (rows - mean) ** 2, 0).sum(axis=0) / n)
+
+
+def _skew(rows: Float64[np.ndarray, "patient covariate"]) -> Float64[np.ndarray, " covariate"]:
+    mean, spread = _moments(rows)
+    cubes = ((rows - mean) / np.maximum(spread, 1e-9)) ** 3
+    return _moments(cubes)[0]
 
 
 def _known(instant: Instant) -> tuple[PatientEvents, Bool[np.ndarray, " event"]]:

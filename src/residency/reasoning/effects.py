@@ -1,8 +1,9 @@
 """In: timelines, and a target trial as text. Out: what a drug did here, doubly robust. Research only.
 
 EconML's `LinearDRLearner`, cross-fitted by patient: propensity and outcome models of a fold never saw it.
-A patient's own effect is the average one times their risk over the mean risk: a relative effect is more alike
-between patients than an absolute one (the *risk modelling* of the PATH statement). Covariates are plain, and
+A patient's own effect is what one hazard ratio does to their own risk without the drug, the ratio that on
+average makes the average effect: a relative effect is more alike between patients than an absolute one (the
+*risk modelling* of the PATH statement). Covariates are plain, and
 nothing of a model that was trained on these outcomes. Where hardly anybody comparable was treated, or was
 not, there is no figure.
 """
@@ -25,8 +26,9 @@ LEAST_ARM: Final = 50  # patients with overlap of either arm: with fewer there i
 LEAST_EVENTS: Final = 10
 LEVEL: Final = 0.90
 _Z: Final = 1.6449
-_PENALTIES: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)  # as scikit-learn counts: small is strong
-_SCALE: Final = (0.2, 3.0)  # of the average effect, by the patient's own risk
+_PENALTIES: Final = (0.003, 0.01, 0.03, 0.1, 0.3)  # as scikit-learn counts: small is strong
+_RATIOS: Final = (-6.0, 6.0)  # logarithms of hazard ratios that are looked through
+_INSIDE: Final = 1e-4  # a risk lies so far from 0 and 1
 _Rows = Float64[np.ndarray, "patient covariate"]
 
 
@@ -168,11 +170,11 @@ def _within(chance: Float64[np.ndarray, " patient"], least: float) -> Bool[np.nd
 
 
 def _logistic(seed: int) -> Any:
-    """Give a model whose penalty is chosen by cross-validation: of few patients it learns little."""
+    """Give a lasso whose penalty is chosen by cross-validation: few covariates, hardly shrunk, tell most."""
     from sklearn.linear_model import LogisticRegression  # an extra
     from sklearn.model_selection import GridSearchCV
 
-    one = LogisticRegression(max_iter=500, random_state=seed)
+    one = LogisticRegression(l1_ratio=1.0, solver="liblinear", max_iter=500, random_state=seed)
     return GridSearchCV(one, {"C": _PENALTIES}, cv=3, scoring="neg_log_loss")
 
 
@@ -210,13 +212,13 @@ class Fitted:
 
     Attributes:
         learner: of EconML, fitted.
-        prognosis: risk of the outcome by covariates, of both arms together.
-        usual: its mean over those it was fitted to.
+        prognosis: risk of the outcome by covariates and drug, the last column.
+        untreated: risk without the drug of those it was fitted to, with their weights.
     """
 
     learner: Any
     prognosis: Any
-    usual: float
+    untreated: tuple[Float64[np.ndarray, " patient"], Float64[np.ndarray, " patient"]]
 
     def average(self) -> Estimate:
         """Give the average effect of those it was fitted to."""
@@ -225,10 +227,48 @@ class Fitted:
         return Estimate(*(float(np.ravel(one)[0]) for one in (found.mean_point, low, high)))
 
     def individual(self, covariates: _Rows) -> Float64[np.ndarray, "3 patient"]:
-        """Give effects of patients, with intervals: the average, larger for those at higher risk."""
-        own = self.prognosis.predict_proba(covariates)[:, 1] / max(self.usual, 1e-6)
-        average = self.average()
-        return np.stack([one * own.clip(*_SCALE) for one in (average.value, average.low, average.high)])
+        """Give effects of patients, with intervals: one hazard ratio, each patient's own risk."""
+        own, average = _without_drug(self.prognosis, covariates), self.average()
+        return np.stack(
+            [
+                changed(own, hazard_ratio(*self.untreated, one))
+                for one in (average.value, average.low, average.high)
+            ]
+        )
+
+
+def _without_drug(prognosis: Any, covariates: _Rows) -> Float64[np.ndarray, " patient"]:
+    rows = np.column_stack([covariates, np.zeros(len(covariates))])
+    risk: np.ndarray = prognosis.predict_proba(rows)[:, 1].clip(_INSIDE, 1 - _INSIDE)
+    return risk
+
+
+def changed(risk: Float64[np.ndarray, " patient"], ratio: float) -> Float64[np.ndarray, " patient"]:
+    """Give how a hazard ratio changes risks.
+
+    Example:
+        >>> changed(np.array([0.75]), 0.5)
+        array([-0.25])
+    """
+    change: np.ndarray = (1 - (1 - risk) ** ratio) - risk
+    return change
+
+
+def hazard_ratio(
+    risk: Float64[np.ndarray, " patient"], weight: Float64[np.ndarray, " patient"], average: float
+) -> float:
+    """Give the hazard ratio that changes some risks by so much on average; the nearest where none does.
+
+    Example:
+        >>> round(hazard_ratio(np.array([0.75, 0.75]), np.ones(2), -0.25), 6)
+        0.5
+    """
+    low, high = _RATIOS
+    for _ in range(60):  # it rises with the ratio: halve
+        middle = (low + high) / 2
+        below = float(np.average(changed(risk, float(np.exp(middle))), weights=weight)) < average
+        low, high = (middle, high) if below else (low, middle)
+    return float(np.exp((low + high) / 2))
 
 
 def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followed, seed: int) -> Fitted:
@@ -246,8 +286,8 @@ def fit(covariates: _Rows, treated: Bool[np.ndarray, " patient"], found: Followe
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's, about other libraries
         learner.fit(y.astype(int), t.astype(int), X=None, W=x, sample_weight=w)
-    prognosis = _logistic(seed).fit(x, y, sample_weight=w)
-    return Fitted(learner, prognosis, float(np.average(prognosis.predict_proba(x)[:, 1], weights=w)))
+    prognosis = _logistic(seed).fit(np.column_stack([x, t]), y, sample_weight=w)
+    return Fitted(learner, prognosis, (_without_drug(prognosis, x), w))
 
 
 def _learner(seed: int) -> Any:

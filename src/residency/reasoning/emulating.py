@@ -188,24 +188,33 @@ def followed(
                     event[number] = -at  # a death: known not to have had it
         left[number] = float(watched(packed, one.row) - one.start)
     had = (event > 0) & (event <= span)
-    until = np.where(np.isfinite(event), np.abs(event), span).clip(max=span)
-    known = had | ((event < 0) & (-event <= span)) | (left >= span)
-    return Followed(had, np.where(known, 1 / stayed(left, until), 0.0))
+    ended = np.abs(event)  # infinite where neither outcome nor death came
+    until = ended.clip(max=span)
+    known = had | (ended <= span) | (left >= span)
+    staying = stayed(np.minimum(left, ended), left < ended, until)
+    return Followed(had, np.where(known, 1 / staying, 0.0))
 
 
 def stayed(
-    left: Float64[np.ndarray, " patient"], until: Float64[np.ndarray, " time"]
+    time: Float64[np.ndarray, " patient"],
+    leaves: Bool[np.ndarray, " patient"],
+    until: Float64[np.ndarray, " time"],
 ) -> Float64[np.ndarray, " time"]:
-    """Give the share who had not left by each time, as Kaplan and Meier estimate it, 0.05 at least.
+    """Give the share who had not left before each time, as Kaplan and Meier estimate it, 0.05 at least.
+
+    Args:
+        time: when each left, died, or had the outcome.
+        leaves: who left; death and the outcome are no leaving, and end the chance of it.
+        until: the times.
 
     Example:
-        >>> stayed(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.5, 2.5]))
-        array([1. , 0.5])
+        >>> stayed(np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, True]), np.array([0.5, 3.5]))
+        array([1.   , 0.375])
     """
-    ordered = np.sort(left)
-    at_risk = len(left) - np.arange(len(left))
-    share = np.cumprod(1 - 1 / at_risk)
-    place = np.searchsorted(ordered, until, "left")
+    order = np.lexsort((leaves, time))
+    at_risk = len(time) - np.arange(len(time))
+    share = np.cumprod(1 - leaves[order] / at_risk)
+    place = np.searchsorted(time[order], until, "left")
     staying: np.ndarray = np.maximum(np.concatenate([[1.0], share])[place], 0.05)
     return staying
 
