@@ -4,12 +4,15 @@ Comprehensiveness: how far the risk moves without the first evidence; the contro
 last seen nearest to it in time and as often. Sufficiency: how far the risk lies from the whole with that code
 alone. Randomised weights: what a model of random weights calls evidence, taken from the true one. Planted: of
 patients in whom a disease has begun unseen, whether one of its own signs is among the five, beside five codes
-drawn at random.
+drawn at random. Where the timelines have notes and images: how often these are among the evidence, how far a
+part that is cited moves the risk, and the cost.
 """
 
 import copy
 import sys
 import tempfile
+import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from residency.timeline import take, until
 EVERYTHING = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
 DISEASES = ("type_2_diabetes", "chronic_kidney_disease", "heart_failure", "lung_cancer")
 N_EACH = 12
+N_DOCUMENTS = 40  # patients of a shard
 
 
 def question(disease: str, *, evidence: bool) -> Forecast:
@@ -59,8 +63,8 @@ def moments(of: Invented, disease: str, rng: np.random.Generator) -> list[tuple[
     for shard, packed in enumerate(of.timelines.shards):
         for row in of.judges(shard).tolist():
             begun, known = of.spans()[disease].get(int(packed.subject[row]), (2**62, 2**62))
-            time = packed.moment_time[packed.moments_of(row)][1:]
-            mine = time[(time >= begun) & (time < known - 86_400_000_000)]
+            when = packed.moment_time[packed.moments_of(row)][1:]
+            mine = when[(when >= begun) & (when < known - 86_400_000_000)]
             if len(mine):
                 found.append((shard, row, int(mine[-1])))
     return [found[n] for n in rng.permutation(len(found))[:N_EACH]]
@@ -105,6 +109,43 @@ def main(folder: Path, n_patients: int = 4000, seed: int = 11) -> None:
         f"| planted: a sign of the disease among the five | {mean(hits[:, 0], rng)} |"
         f" {mean(hits[:, 1], rng)} | {mean(hits[:, 0] - hits[:, 1], rng)} |"
     )
+    if of.model.kinds:
+        documents(of)
+
+
+def documents(of: Invented) -> None:
+    """Say what evidence there is in notes and images, of the last moments of held-out patients."""
+    rng, cost, kinds, parts = np.random.default_rng(0), [], Counter[str](), []
+    for shard, packed in enumerate(of.timelines.shards):
+        held = of.timelines.attachments(shard)
+        records = pl.DataFrame({"source": ["x/1"] * (int(packed.event_ref.max(initial=0)) + 1)})
+        for row in rng.permutation(of.judges(shard))[:N_DOCUMENTS].tolist():
+            one = take(packed, np.array([row]))
+            index = Index(np.zeros(1, np.int64), one.moment_time[-1:])
+            for disease in DISEASES:
+                seconds = []
+                for asks in (False, False, True):  # the first warms up
+                    begin = time.perf_counter()
+                    answer = ask(
+                        of.model,
+                        one,
+                        [question(disease, evidence=asks)],
+                        index,
+                        attachments=held,
+                        records=records,
+                        limits=EVERYTHING,
+                    )[0]
+                    seconds.append(time.perf_counter() - begin)
+                cost.append(seconds[2] / seconds[1])
+                kinds["answers"] += 1
+                named = [m for m in answer.moved if m.citation.source != "x/1"]
+                kinds["a document among the five"] += bool(named)
+                kinds["a part of a note"] += any(m.citation.start is not None for m in named)
+                kinds["a region of an image"] += any(m.citation.region is not None for m in named)
+                parts += [abs(m.change) for m in named if m.citation.start is not None or m.citation.region]
+    print(f"\n{dict(kinds)}; change of the risk by a part cited: {mean(np.array(parts), rng)}")
+    low, high = np.quantile(cost, [0.5, 0.95])
+    print(f"cost beside the forecast, seconds: median {low:.1f} times, 95% {high:.1f} times")
 
 
 def judged(
