@@ -34,7 +34,7 @@ from residency.timeline import Timelines
 
 WARM_SHARE: Final = 0.05
 DECAY: Final = 0.05
-DECAY_NEAR: Final = 0.1  # of what heads read straight from the record: many numbers, few events
+DECAY_NEAR: Final = 0.5  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
 WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02, "query": 0.02}
