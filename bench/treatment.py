@@ -1,9 +1,9 @@
 """Emulated trials against truth: `bench/treatment.py FOLDER [PATIENTS] [SEED]`. Simulated, two variants.
 
 Fitted to train and tuning patients, judged on held-out ones by the risks that the simulation knows of both
-arms. A policy treats who gains more than the true average: of a drug that helps, treating all is then worth as
-much as treating nobody. In the variant `hidden_confounder` a cause that nobody records raises the drug's use and
-the outcome.
+arms. A policy treats who gains more than the true average: of a drug that helps, treating all is then worth
+as much as treating nobody. In the variant `hidden_confounder` a cause that nobody records raises the drug's
+use and the outcome.
 """
 
 import sys
