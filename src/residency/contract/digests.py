@@ -28,7 +28,7 @@ def digest_file(path: Path) -> str:
         raise InputError("cannot read a file", where=str(path), mend=type(error).__name__) from None
 
 
-def digest_of_voxels(voxels: Num[np.ndarray, "slice row column"]) -> str:
+def digest_of_voxels(voxels: Num[np.ndarray, "slice row column *colour"]) -> str:
     """Give the digest that a pixel store knows an array by (docs/contract.md).
 
     SHA-256 over the shape (`3x512x512`) and the type's name, as ASCII, then the data: little-endian, C order.
@@ -37,7 +37,7 @@ def digest_of_voxels(voxels: Num[np.ndarray, "slice row column"]) -> str:
     return hashlib.sha256(head + body_of(voxels)).hexdigest()
 
 
-def body_of(voxels: Num[np.ndarray, "slice row column"]) -> bytes:
+def body_of(voxels: Num[np.ndarray, "slice row column *colour"]) -> bytes:
     """Give the bytes of an array as a pixel store holds them: little-endian, C order."""
     return np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("<")).tobytes()
 
