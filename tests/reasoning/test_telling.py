@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invented_charts import index_times
 
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
@@ -33,14 +34,6 @@ from residency.timeline import Timelines, take, until
 
 PARENT = Outcome(name="kidney_disease", codes=("ICD10CM/N18",))
 FORECAST = Forecast(outcomes=(PARENT,), horizons_days=(30.0,))
-
-
-def places(packed: Packed, n: int, seed: int) -> Index:
-    rng = np.random.default_rng(seed)
-    patient = rng.integers(packed.n_patients, size=n)
-    low = packed.moment_time[packed.moment_offset[patient] + 1]
-    high = packed.moment_time[packed.moment_offset[patient + 1] - 1]
-    return Index(patient, low + ((high - low) * rng.random(n)).astype(np.int64))
 
 
 def every_kind(as_of: int) -> list[AnyQuestion]:
@@ -81,7 +74,7 @@ def same(one: Answer, other: Answer) -> bool:
 def test_nothing_that_becomes_available_later_changes_any_answer_of_any_kind(
     model: Model, packed: Packed, alike: Alike, seed: int
 ) -> None:
-    index, records = places(packed, 1, seed), records_of(packed)
+    index, records = index_times(packed, 1, seed), records_of(packed)
     questions = [*every_kind(int(index.as_of[0])), FORECAST]
     whole = ask(model, packed, questions, index, records=records, alike=alike)
     alone = until(take(packed, index.patient), int(index.as_of[0]))
@@ -93,7 +86,7 @@ def test_nothing_that_becomes_available_later_changes_any_answer_of_any_kind(
 
 
 def test_kinds_are_asked_together_and_answered_in_their_order(model: Model, packed: Packed) -> None:
-    index = places(packed, 3, 1)
+    index = index_times(packed, 3, 1)
     changes = Changes(since=instant(int(index.as_of.min())), outcomes=(PARENT,))
     answers = ask(model, packed, [changes, FORECAST, changes, FORECAST], index)
     assert [answers.answer(2, number).kind for number in range(4)] == ["changes", "forecast"] * 2
@@ -104,7 +97,7 @@ def test_kinds_are_asked_together_and_answered_in_their_order(model: Model, pack
 
 
 def test_every_statement_of_a_change_cites_a_record(model: Model, packed: Packed) -> None:
-    index = places(packed, 40, 2)
+    index = index_times(packed, 40, 2)
     changes = Changes(since=instant(int(index.as_of.min())), outcomes=(PARENT,))
     answers = ask(model, packed, [changes], index, records=records_of(packed))
     found = [one for row in range(40) for one in answers[row].statements]
@@ -114,7 +107,7 @@ def test_every_statement_of_a_change_cites_a_record(model: Model, packed: Packed
 
 
 def test_a_release_moves_no_risk_that_it_was_not_examined_for(model: Model, packed: Packed) -> None:
-    index = places(packed, 1, 3)
+    index = index_times(packed, 1, 3)
     changes = Changes(since=instant(int(index.as_of[0]) - 1), outcomes=(PARENT,))
     answer = ask(model, packed, [changes], index, allowed=frozenset())[0]
     assert not answer.risks
@@ -123,7 +116,7 @@ def test_a_release_moves_no_risk_that_it_was_not_examined_for(model: Model, pack
 
 
 def test_a_date_after_the_time_of_asking_is_refused(model: Model, packed: Packed) -> None:
-    index = places(packed, 1, 4)
+    index = index_times(packed, 1, 4)
     with pytest.raises(QuestionError, match="since lies after"):
         ask(model, packed, [Changes(since=instant(int(index.as_of[0])) + timedelta(days=1))], index)
 

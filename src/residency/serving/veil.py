@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ class Veiled:
         shift: how far every time of the patient moved.
         left_out: what the policy kept back of the documents, by reason.
         own: the documents as they came.
-        way_back: gives the caller's own reference of each pseudonym of a record's; kept nowhere.
+        way_back: gives the caller's own reference of each pseudonym of a record's; in memory alone.
     """
 
     events: pa.Table
@@ -44,15 +44,12 @@ class Veiled:
 
     def cited(self, moved: tuple[Moved, ...]) -> tuple[Moved, ...]:
         """Let evidence point at the caller's own records, and at places in the notes as they came."""
-        if not moved:
-            return moved
-        own = self.way_back()
-        return tuple(msgspec.structs.replace(one, citation=self._own(one.citation, own)) for one in moved)
+        return tuple(msgspec.structs.replace(one, citation=self._cited(one.citation)) for one in moved)
 
-    def _own(self, citation: Citation, own: Mapping[str, str]) -> Citation:
+    def _cited(self, citation: Citation) -> Citation:
         """Turn one citation back; of a place in a note that cannot be told from others, the note is left."""
-        back = msgspec.structs.replace(citation, source=own.get(citation.source, citation.source))
-        if citation.start is None or citation.end is None or not own:
+        back = msgspec.structs.replace(citation, source=self._back.get(citation.source, citation.source))
+        if citation.start is None or citation.end is None or not self._back:
             return back
         hidden, mine = _texts(self.documents, citation.source), _texts(self.own, back.source)
         if len(hidden) != 1 or len(mine) != 1:
@@ -64,7 +61,12 @@ class Veiled:
     def records(self) -> pl.DataFrame:
         """What the rows of `events` are to the caller: a column `source`."""
         found = pl.DataFrame(pl.from_arrow(self.events.select(["source"])))
-        return found.with_columns(pl.col("source").replace(dict(self.way_back())))
+        return found.with_columns(pl.col("source").replace(dict(self._back)))
+
+    @cached_property
+    def _back(self) -> Mapping[str, str]:
+        """The way back, worked out once a request."""
+        return self.way_back()
 
 
 def _texts(documents: Documents, source: str) -> list[str]:
