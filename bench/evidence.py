@@ -4,8 +4,9 @@ Comprehensiveness: how far the risk moves without the first evidence; the contro
 last seen nearest to it in time and as often. Sufficiency: how far the risk lies from the whole with that code
 alone. Randomised weights: what a model of random weights calls evidence, taken from the true one. Planted: of
 patients in whom a disease has begun unseen, whether one of its own signs is among the five, beside five codes
-drawn at random. Where the timelines have notes and images: how often these are among the evidence, how far a
-part that is cited moves the risk, and the cost.
+drawn at random. Where the timelines have notes and images: how often these are among the evidence, and the
+cost; and of the newest note and image, as of codes: without the part that moves most and without another,
+with that part alone and with another alone, and without what random weights take for it.
 """
 
 import copy
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +25,15 @@ from invented import CODES, Invented, hospital, made
 
 from residency import Index, Model, ask
 from residency.contract.codes import BIRTH
-from residency.contract.packed import Packed
-from residency.contract.questions import Forecast, Outcome
+from residency.contract.packed import ATTACHMENT_KINDS, Packed
+from residency.contract.questions import Answer, Forecast, Outcome
+from residency.model.encoders.note import NoteEncoder
 from residency.reasoning import Limits
 from residency.reasoning.evidence import without_codes
+from residency.reasoning.parts import PARTS, Part, parts_of
 from residency.simulation.medicine import hospital as tables
-from residency.timeline import take, until
+from residency.timeline import Attachments, Image, Note, concatenate, take, until
+from residency.timeline.attachments import IMAGE, NOTE
 
 EVERYTHING = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
 DISEASES = ("type_2_diabetes", "chronic_kidney_disease", "heart_failure", "lung_cancer")
@@ -111,41 +116,143 @@ def main(folder: Path, n_patients: int = 4000, seed: int = 11) -> None:
     )
     if of.model.kinds:
         documents(of)
+        for kind in (NOTE, IMAGE):
+            parts(of, senseless, kind)
+
+
+def held_out(of: Invented) -> Iterator[tuple[Packed, Attachments]]:
+    """Give some held-out patients, each with what their shard's timelines point at."""
+    rng = np.random.default_rng(0)
+    for shard, packed in enumerate(of.timelines.shards):
+        held = of.timelines.attachments(shard)
+        for row in rng.permutation(of.judges(shard))[:N_DOCUMENTS].tolist():
+            yield take(packed, np.array([row])), held
 
 
 def documents(of: Invented) -> None:
     """Say what evidence there is in notes and images, of the last moments of held-out patients."""
-    rng, cost, kinds, parts = np.random.default_rng(0), [], Counter[str](), []
-    for shard, packed in enumerate(of.timelines.shards):
-        held = of.timelines.attachments(shard)
-        records = pl.DataFrame({"source": ["x/1"] * (int(packed.event_ref.max(initial=0)) + 1)})
-        for row in rng.permutation(of.judges(shard))[:N_DOCUMENTS].tolist():
-            one = take(packed, np.array([row]))
-            index = Index(np.zeros(1, np.int64), one.moment_time[-1:])
-            for disease in DISEASES:
-                seconds = []
-                for asks in (False, False, True):  # the first warms up
-                    begin = time.perf_counter()
-                    answer = ask(
-                        of.model,
-                        one,
-                        [question(disease, evidence=asks)],
-                        index,
-                        attachments=held,
-                        records=records,
-                        limits=EVERYTHING,
-                    )[0]
-                    seconds.append(time.perf_counter() - begin)
-                cost.append(seconds[2] / seconds[1])
-                kinds["answers"] += 1
-                named = [m for m in answer.moved if m.citation.source != "x/1"]
-                kinds["a document among the five"] += bool(named)
-                kinds["a part of a note"] += any(m.citation.start is not None for m in named)
-                kinds["a region of an image"] += any(m.citation.region is not None for m in named)
-                parts += [abs(m.change) for m in named if m.citation.start is not None or m.citation.region]
-    print(f"\n{dict(kinds)}; change of the risk by a part cited: {mean(np.array(parts), rng)}")
-    low, high = np.quantile(cost, [0.5, 0.95])
-    print(f"cost beside the forecast, seconds: median {low:.1f} times, 95% {high:.1f} times")
+    kinds, known, new = Counter[str](), list[float](), list[float]()
+    for cut, held in held_out(of):
+        forget(of.model)
+        fresh, _ = timed(of.model, cut, replace(held, home=None), DISEASES[0], evidence=False)
+        forget(of.model)
+        whole, _ = timed(of.model, cut, replace(held, home=None), DISEASES[0], evidence=True)
+        new.append(whole / fresh)
+        forget(of.model)
+        for disease in DISEASES:
+            for _ in range(2):  # the first time, vectors are put on disk
+                usual, _ = timed(of.model, cut, held, disease, evidence=False)
+            whole, answer = timed(of.model, cut, held, disease, evidence=True)
+            known.append(whole / usual)
+            named = [one.citation for one in answer.moved if one.citation.source != "x/1"]
+            kinds["answers"] += 1
+            kinds["a document among the five"] += bool(named)
+            kinds["a part of a note"] += any(one.start is not None for one in named)
+            kinds["a region of an image"] += any(one.region is not None for one in named)
+    print(f"\n{dict(kinds)}")
+    for of_what, ratios in (("vectors of documents known", known), ("documents new", new)):
+        low, high = np.quantile(ratios, [0.5, 0.95])
+        print(f"cost beside the forecast, seconds, {of_what}: median {low:.1f} times, 95% {high:.1f} times")
+
+
+def timed(
+    model: Model, cut: Packed, held: Attachments, disease: str, *, evidence: bool
+) -> tuple[float, Answer]:
+    """Ask at the patient's last moment; give the seconds and the answer."""
+    records = pl.DataFrame({"source": ["x/1"] * (int(cut.event_ref.max(initial=0)) + 1)})
+    index, asked = Index(np.zeros(1, np.int64), cut.moment_time[-1:]), [question(disease, evidence=evidence)]
+    begin = time.perf_counter()
+    answer = ask(model, cut, asked, index, attachments=held, records=records, limits=EVERYTHING)[0]
+    return time.perf_counter() - begin, answer
+
+
+def forget(model: Model) -> None:
+    """Make the model's documents new to it."""
+    model.attaching._caches.clear()
+    for encoder in model.attaching.encoders.values():
+        if isinstance(encoder, NoteEncoder):
+            encoder._known.clear()
+
+
+def parts(of: Invented, senseless: Model, kind: int) -> None:
+    """Say how faithful parts of the newest note or image of held-out patients are."""
+    rng = np.random.default_rng(0)
+    found = np.array(
+        [row for cut, held in held_out(of) for row in judged_parts(of, senseless, kind, cut, held)]
+    )
+    if not len(found):
+        return
+    another = [rng.choice(np.delete(np.arange(PARTS), top)) for top in found[:, :PARTS].argmax(axis=1)]
+    at, top, wrong = (
+        np.arange(len(found)),
+        found[:, :PARTS].argmax(axis=1),
+        found[:, 2 * PARTS :].argmax(axis=1),
+    )
+    change, left = found[:, :PARTS], found[:, PARTS : 2 * PARTS]
+    title = f"{ATTACHMENT_KINDS[kind]}: {len(found)} answers"
+    print(f"\n| {title} | its part (90% interval) | another | difference |\n|---|---|---|---|")
+    for name, a, b in (
+        ("comprehensiveness: change without it", change[at, top], change[at, another]),
+        ("sufficiency: distance with it alone", left[at, top], left[at, another]),
+        ("randomised weights: change without theirs", change[at, wrong], change[at, top]),
+    ):
+        print(f"| {name} | {mean(a, rng)} | {mean(b, rng)} | {mean(a - b, rng)} |")
+
+
+def judged_parts(
+    of: Invented, senseless: Model, kind: int, cut: Packed, held: Attachments
+) -> Iterator[np.ndarray]:
+    """Give of each disease: changes without each part, distances with each alone, senseless changes."""
+    mine = np.flatnonzero(cut.attachment_kind == kind)
+    if not len(mine):
+        return
+    sorts = np.array(held.codes(kind, cut.attachment_ref[mine].astype(np.int64)))
+    documents = mine[sorts == sorts[-1]]
+    held, without = parts_of(cut, held, documents)
+    if len(without) != PARTS:
+        return
+    held, alone = parts_alone(cut, held, documents, without)
+    every = concatenate([cut, *(one.packed for one in without), *alone])
+    ours, theirs = (risks_of(model, every, int(cut.moment_time[-1]), held) for model in (of.model, senseless))
+    for own, other in zip(ours, theirs, strict=True):
+        if np.isfinite([*own, *other]).all():  # else it is on record already
+            yield np.abs(np.concatenate([own[1:] - own[0], other[1 : 1 + PARTS] - other[0]]))
+
+
+def parts_alone(
+    cut: Packed, held: Attachments, documents: np.ndarray, without: list[Part]
+) -> tuple[Attachments, list[Packed]]:
+    """Leave one part of the newest document, each in turn; older ones stay as they are."""
+    kind = int(cut.attachment_kind[documents[-1]])
+    ref = cut.attachment_ref[documents[-1:]].astype(np.int64)
+    (whole,) = held.contents(kind, ref)
+    contents: list[Note | Image] = []
+    for part in without:
+        if isinstance(whole, Note):
+            contents.append(Note(whole.kind, whole.text[slice(*part.where)]))
+        elif isinstance(whole, Image):
+            rows, columns = whole.pixels.shape[1:]
+            left, top, right, bottom = part.where
+            at = np.s_[
+                :, round(top * rows) : round(bottom * rows), round(left * columns) : round(right * columns)
+            ]
+            pixels = np.full_like(whole.pixels, np.median(whole.pixels))
+            pixels[at] = whole.pixels[at]
+            contents.append(replace(whole, pixels=pixels))
+    copies = []
+    for content in contents:
+        held, new = held.beside(kind, ref, [content])
+        moved = cut.attachment_ref.copy()
+        moved[documents[-1:]] = new
+        copies.append(cut.with_arrays(attachment_ref=moved))
+    return held, copies
+
+
+def risks_of(model: Model, packed: Packed, as_of: int, held: Attachments) -> np.ndarray:
+    """Give the risk of each disease, of each patient."""
+    index = Index(np.arange(packed.n_patients), np.full(packed.n_patients, as_of))
+    asked = [question(disease, evidence=False) for disease in DISEASES]
+    return ask(model, packed, asked, index, attachments=held, limits=EVERYTHING).risk.T
 
 
 def judged(

@@ -19,7 +19,7 @@ from residency.model.encoders.image import ImageEncoder
 from residency.model.encoders.note import NoteEncoder
 from residency.model.encoders.variants import VariantsEncoder
 from residency.model.settings import WEIGHTS_FILE
-from residency.timeline import Attachments, Timelines, take
+from residency.timeline import Attachments, Note, Timelines, take
 from residency.timeline.timelines import ENCODINGS
 
 NOTE = ATTACHMENT_KINDS.index("note")
@@ -83,6 +83,20 @@ def test_another_process_finds_what_was_encoded(notes: Attachments, tmp_path: Pa
     again = encode(notes, np.arange(4), encoder, Cache(tmp_path / "kept"), kind=NOTE)
     assert encoder.given == []
     np.testing.assert_array_equal(first.vector, again.vector)
+
+
+def test_what_is_only_supposed_is_not_kept_and_what_is_kept_is_not_encoded_again(
+    notes: Attachments, tmp_path: Path
+) -> None:
+    cache, encoder = Cache(tmp_path / "kept"), Counting()
+    encode(notes, np.arange(5), encoder, cache, kind=NOTE)
+    before = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    supposed, new = notes.beside(NOTE, np.array([1]), [Note("", "no cough")])
+    encoder.given.clear()
+    for _ in range(2):
+        encode(supposed, np.array([0, 1, *new]), encoder, cache, kind=NOTE)
+    assert encoder.given == ["no cough"]
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == before
 
 
 def test_a_killed_encoding_goes_on_where_it_stopped(

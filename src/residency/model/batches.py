@@ -1,6 +1,6 @@
 """In: packed timelines and a plan drawn from (seed, pass). Out: batches, with everything that is learned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +14,11 @@ from residency.model.coming import Watch
 from residency.model.encoders.encoding import Encoded
 from residency.model.generative import Coming
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
-from residency.model.objectives import HazardTargets, Sampled, bootstrap, sample
+from residency.model.objectives import HazardTargets, Sampled, Told, bootstrap, sample
 from residency.model.outcomes import (
     HOUR,
     Followed,
+    Index,
     Targets,
     draw_index,
     draw_over_time,
@@ -31,7 +32,7 @@ from residency.model.outcomes import (
 from residency.model.queries import Queried
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take, without
-from residency.timeline.segments import offsets
+from residency.timeline.segments import offsets, ranges, search
 
 LEAST_INDEX: Final = 2  # instants of a window after moments, and as many over time, however short it is
 ROWS_PER_INDEX: Final = 16
@@ -145,6 +146,7 @@ class Batch:
         coming: what came after the index rows; None where nobody learns it.
         queried: what that tells of sets and of thresholds; None where nobody learns it.
         n_events: observations in the batch.
+        told: what a teacher says; None where it says nothing.
     """
 
     inputs: Inputs
@@ -156,6 +158,28 @@ class Batch:
     coming: Coming | None
     queried: Queried | None
     n_events: int
+    told: Told | None = None
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """Instants of a shard's train patients, and what a teacher says came of some targets' first records.
+
+    Attributes:
+        patient: row in the shard, rising.
+        time: the instant, µs.
+        days: at risk, by interval; 0 for who had the target.
+        came: first records, softened: expected ones among them.
+        target: the targets.
+        scale: how much each counts.
+    """
+
+    patient: Int64[np.ndarray, " instant"]
+    time: Int64[np.ndarray, " instant"]
+    days: Float32[np.ndarray, "instant taught interval"]
+    came: Float32[np.ndarray, "instant taught interval"]
+    target: Int64[np.ndarray, " taught"]
+    scale: Float32[np.ndarray, " taught"]
 
 
 @dataclass(frozen=True)
@@ -170,6 +194,7 @@ class Collator:
         encoded: vectors of each shard's attachments; empty where the data have none.
         modality_drop: share of windows read as though there were no attachments of a kind, each kind apart.
         watch: finds what came next; None where nobody learns it.
+        foretold: what a teacher says of each shard's train patients; empty without one.
     """
 
     reader: Reader
@@ -179,6 +204,7 @@ class Collator:
     encoded: tuple[Encoded, ...] = ()
     modality_drop: float = 0.0
     watch: Watch | None = None
+    foretold: tuple[Foretold, ...] = ()
 
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
@@ -190,13 +216,7 @@ class Collator:
         row_of = np.full(small.n_moments, -1, np.int64)
         row_of[rows.moment] = np.arange(len(rows.moment))
         weight = bootstrap(np.asarray(small.subject), self.seed)
-        chosen, n_each = _choose(rows, rng)
-        spans = (windows.patient, windows.low, windows.high)
-        index = joined(
-            draw_index(small, rows.moment[chosen], rows.window[chosen], rng),
-            draw_over_time(small, spans, n_each, rng),
-        )
-        followed = follow(small, index, self.targets)
+        followed = follow(small, draw_instants(small, rows, windows, rng), self.targets)
         held = followed.index
         coming, queried = self.watch.look(small, followed, rng) if self.watch else (None, None)
         return Batch(
@@ -209,6 +229,38 @@ class Collator:
             coming=coming,
             queried=queried,
             n_events=int((small.event_offset[rows.moment + 1] - small.event_offset[rows.moment]).sum()),
+            told=self._told(piece, small, windows, row_of, weight) if self.foretold else None,
+        )
+
+    def _told(
+        self,
+        piece: Piece,
+        small: Packed,
+        windows: Windows,
+        row_of: Int64[np.ndarray, " moment"],
+        weight: Float32[np.ndarray, "patient head"],
+    ) -> Told | None:
+        said = self.foretold[piece.shard]
+        begin, end = (np.searchsorted(said.patient, piece.patient, side) for side in ("left", "right"))
+        at, window = ranges(begin, end - begin), np.repeat(np.arange(len(begin)), end - begin)
+        low, high = windows.low[window], windows.high[window]
+        moment = search(np.asarray(small.moment_time), (low, high), said.time[at], "right") - 1
+        last = high >= small.moment_offset[window + 1]
+        after = np.array(small.moment_time[np.minimum(high, small.n_moments - 1)])
+        held = (moment >= low) & (last | (said.time[at] < after))
+        at, window, moment = at[held], window[held], moment[held]
+        if not len(at):
+            return None
+        elapsed = said.time[at] - np.array(small.moment_time[moment])
+        tensor = torch.from_numpy
+        return Told(
+            row=tensor(row_of[moment]),
+            hours=tensor((elapsed / HOUR).astype(np.float32)),
+            days=tensor(said.days[at]),
+            came=tensor(said.came[at]),
+            weight=tensor(weight[window]),
+            target=tensor(said.target),
+            scale=tensor(said.scale),
         )
 
     def _following(self, packed: Packed, rows: Rows) -> Following:
@@ -283,6 +335,26 @@ def hazard_targets(
     )
 
 
+def draw_instants(packed: Packed, rows: Rows, windows: Windows, rng: np.random.Generator) -> Index:
+    """Draw instants of each window, as many after moments as over time, rising by moment."""
+    chosen, n_each = _choose(rows, rng)
+    spans = (windows.patient, windows.low, windows.high)
+    return joined(
+        draw_index(packed, rows.moment[chosen], rows.window[chosen], rng),
+        draw_over_time(packed, spans, n_each, rng),
+    )
+
+
+def instants_of(pieces: Sequence[Piece]) -> int:
+    """Say how many instants are drawn in some pieces."""
+    return sum(int(2 * _n_each(piece.high - piece.low).sum()) for piece in pieces)
+
+
+def _n_each(length: Int64[np.ndarray, " window"]) -> Int64[np.ndarray, " window"]:
+    each: np.ndarray = np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)
+    return each
+
+
 def _choose(
     rows: Rows, rng: np.random.Generator
 ) -> tuple[Int64[np.ndarray, " index"], Int64[np.ndarray, " window"]]:
@@ -291,8 +363,7 @@ def _choose(
     shuffled = dated[np.lexsort((rng.random(len(dated)), rows.window[dated]))]
     window = rows.window[shuffled]
     number = np.arange(len(shuffled)) - np.searchsorted(window, window)
-    length = np.bincount(rows.window) - 1
-    n_each = np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)
+    n_each = _n_each(np.bincount(rows.window) - 1)
     return np.sort(shuffled[number < n_each[window]]), n_each
 
 

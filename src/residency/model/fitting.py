@@ -26,7 +26,7 @@ from residency.model.inputs import Reader, layout
 from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
-from residency.model.objectives import future_loss, hazard_loss, label_loss, next_loss
+from residency.model.objectives import foretold_loss, future_loss, hazard_loss, label_loss, next_loss
 from residency.model.panel import choose
 from residency.model.queries import later_loss, set_loss
 from residency.model.spec import ModelSpec
@@ -37,7 +37,7 @@ DECAY: Final = 0.05
 DECAY_NEAR: Final = 0.5  # of what heads read straight from the record: many numbers, few events
 CLIP: Final = 1.0
 AVERAGE: Final = 0.995
-WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02, "query": 0.02}
+WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02, "query": 0.02, "foretold": 0.25}
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,10 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
             rate = network.hazard.columns(read, sets.target, sets.never).exp().mean(dim=1)
         later = later_loss(network.query, z, panel, batch.queried.later)
         parts["query"] = set_loss(network.query, rate, sets) + later
+    if batch.told is not None:
+        told = batch.told
+        z = network.waiting(states[told.row], told.hours)
+        parts["foretold"] = foretold_loss(network.hazard, z, record.features(told.row, told.hours), told)
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)

@@ -43,6 +43,29 @@ def sample(rate: Float32[np.ndarray, " target"], n_wanted: int, rng: np.random.G
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a teacher says came of some targets' first records at instants of a batch.
+
+    Attributes:
+        row: the last moment known.
+        hours: since then.
+        days: at risk, by interval; 0 for who had the target.
+        came: first records, softened: expected ones among them.
+        weight: of each instant for each head.
+        target: the targets.
+        scale: how much each counts.
+    """
+
+    row: Int64[Tensor, " instant"]
+    hours: Float32[Tensor, " instant"]
+    days: Float32[Tensor, "instant taught interval"]
+    came: Float32[Tensor, "instant taught interval"]
+    weight: Float32[Tensor, "instant head"]
+    target: Int64[Tensor, " taught"]
+    scale: Float32[Tensor, " taught"]
+
+
+@dataclass(frozen=True)
 class HazardTargets:
     """What followed the index rows, as tensors.
 
@@ -93,6 +116,20 @@ def hazard_loss(
     weight = torch.where(truth.never, first, again) * truth.column_weight
     spent = torch.einsum("ihc,ic,ih->", expected, weight, truth.weight)
     return (spent - events) / (N_HEADS * max(len(z), 1))
+
+
+def foretold_loss(
+    head: HazardHead,
+    z: Float32[Tensor, "instant width"],
+    features: Float32[Tensor, "instant feature"],
+    told: Told,
+) -> Float32[Tensor, ""]:
+    """Negative log-likelihood of first records as a teacher softens them, a mean over heads and instants."""
+    never = torch.ones(len(z), len(told.target), dtype=torch.bool, device=z.device)
+    log_rate = head.columns(head.read(z, features), told.target, never)
+    days, came = told.days[:, None], told.came[:, None]
+    each = (log_rate.exp() * days - came * log_rate).sum(dim=3)
+    return torch.einsum("iht,t,ih->", each, told.scale, told.weight) / (N_HEADS * max(len(z), 1))
 
 
 def label_loss(

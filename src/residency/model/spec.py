@@ -65,6 +65,7 @@ class ModelSpec:
         modality_drop: share of windows trained on as though there were no notes, no images, no genome, each
             kind apart: no less than the share of patients who will lack them in use.
         teacher: `trees` softens the train patients' labels by what trees grown on others say; empty does not.
+        taught: codes whose first records trees teach, too.
     """
 
     size: str = AUTO
@@ -82,6 +83,7 @@ class ModelSpec:
     variants_encoder: str = "variants"
     modality_drop: float = 0.3
     teacher: str = ""
+    taught: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size not in (AUTO, *SIZES):
@@ -95,6 +97,8 @@ class ModelSpec:
 
         if self.teacher not in ("", "trees"):
             raise ValueError("teacher must be trees, or empty")
+        if self.taught and not self.teacher:
+            raise ValueError('taught names codes for a teacher: set teacher = "trees"')
         if not 0.0 <= self.modality_drop < 1.0:
             raise ValueError("modality_drop must be 0 or more, and less than 1")
 

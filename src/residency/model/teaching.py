@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
 
 from residency.contract.durable import flush_folder
 from residency.contract.errors import TrainingError
@@ -22,7 +23,7 @@ from residency.contract.progress import Progress
 from residency.model.batches import Piece, cut_out, labels_of, plan
 from residency.model.checkpoint import read_tensors, write_tensors
 from residency.model.fitting import Setup
-from residency.model.inputs import Reader
+from residency.model.inputs import Inputs, Reader
 from residency.model.spec import ModelSpec
 from residency.model.standing import standing_of
 from residency.timeline import Timelines
@@ -62,6 +63,21 @@ class Rows:
         return Rows(**{name: array[chosen] for name, array in vars(self).items()})
 
 
+def boosting() -> Any:
+    """Give LightGBM.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+    try:
+        import lightgbm
+    except ModuleNotFoundError:
+        raise TrainingError(
+            "trees are to teach, and LightGBM is not installed", mend="pip install residency[validation]"
+        ) from None
+    return lightgbm
+
+
 def tree_settings(n_rows: int, *, learning_rate: float, leaves: int, seed: int) -> dict[str, object]:
     """As LightGBM names them; with them the same rows give the same trees on any number of threads."""
     return {
@@ -93,6 +109,8 @@ def taught(given: Setup, work: Path, progress: Progress) -> Setup:
     Raises:
         TrainingError: LightGBM is not installed.
     """
+    if not given.data.labels:
+        return given
     path = work / _FILE
     if not path.exists():
         beside = path.with_suffix(".tmp")
@@ -125,19 +143,27 @@ def _read(packed: Packed, piece: Piece, reader: Reader) -> Rows:
     row_of[rows.moment] = np.arange(len(rows.moment))
     labels = labels_of(small, row_of, np.ones((small.n_patients, 1), np.float32))
     patient = np.searchsorted(small.label_offset, labels.number.numpy(), "right") - 1
-    panel = standing_of(inputs, {}).panel[labels.row]
-    panel[:, 1] += labels.hours[:, None]
-    clock = inputs.clock[labels.row] + labels.hours[:, None] / torch.tensor([1.0, 1.0, 8766.0])
     begin = packed.label_offset[piece.patient]
     number = ranges(begin, packed.label_offset[piece.patient + 1] - begin)[labels.number]
     return Rows(
-        features=torch.cat([panel.flatten(1), clock], dim=1).numpy(),
+        features=features_at(inputs, labels.row, labels.hours),
         value=labels.value.numpy(),
         task=labels.task.numpy(),
         shard=np.full(len(number), piece.shard, np.int64),
         number=number,
         fold=np.asarray(small.subject)[patient] % FOLDS,
     )
+
+
+def features_at(
+    inputs: Inputs, row: Int64[Tensor, " instant"], hours: Float32[Tensor, " instant"]
+) -> Float32[np.ndarray, "instant feature"]:
+    """Give what trees read: the last rank, hours since, change and count of each code, and the clock."""
+    panel = standing_of(inputs, {}).panel[row]
+    panel[:, 1] += hours[:, None]
+    clock = inputs.clock[row] + hours[:, None] / torch.tensor([1.0, 1.0, 8766.0])
+    both: np.ndarray = torch.cat([panel.flatten(1), clock], dim=1).numpy()
+    return both
 
 
 def _said(data: Timelines, rows: Rows, progress: Progress) -> list[Float32[np.ndarray, " label"]]:
@@ -164,12 +190,7 @@ def _teachable(rows: Rows) -> bool:
 
 def _folds(rows: Rows) -> Iterator[tuple[Rows, Float32[np.ndarray, " label"]]]:
     """Grow trees on the other folds and give what they say of each fold."""
-    try:
-        import lightgbm
-    except ModuleNotFoundError:
-        raise TrainingError(
-            "trees are to teach, and LightGBM is not installed", mend="pip install residency[validation]"
-        ) from None
+    lightgbm = boosting()
     settings = {
         **tree_settings(len(rows.value), learning_rate=_RATE, leaves=31, seed=0),
         "num_threads": torch.get_num_threads(),

@@ -39,6 +39,7 @@ from residency.model.checkpoint import Point, write_tensors
 from residency.model.encoders.encoding import Encoded
 from residency.model.encoders.learning import LEARNED_FILE, Learner, Lesson
 from residency.model.fitting import Setup, fit, network_with, setup
+from residency.model.foretelling import with_teacher
 from residency.model.heads import N_HEADS, of_task
 from residency.model.marginals import Marginals, marginals
 from residency.model.network import Network
@@ -52,7 +53,6 @@ from residency.model.settings import (
 )
 from residency.model.spec import ModelSpec
 from residency.model.tallies import Borne, Counts, borne, counted
-from residency.model.teaching import taught
 from residency.timeline import Timelines
 from residency.timeline.vocabulary import VALUES_FILE, VOCABULARY_FILE
 
@@ -89,9 +89,7 @@ def train(
             found = marginals(data, sized)
             attaching, encoded = _attach(step, data, sized, found, progress)
             given = setup(data, sized, found, encoded)
-            if sized.teacher:
-                given = taught(given, step.work, progress)
-            training = fit(given, step.work, progress)
+            training = fit(with_teacher(given, step.work, progress), step.work, progress)
             return conclude(step, given, training.best, training.point, attaching)
 
 

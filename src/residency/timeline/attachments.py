@@ -87,13 +87,15 @@ class Attachments:
             attachments by their time, the rows of a genome together.
         pixels: arrays by their digest.
         dropped: what was left out, and why.
-        home: folder in which what is worked out of them may be kept; None where they live in memory alone.
+        home: folder in which what is worked out of them is kept; None where they live in memory alone.
+        passing: whether what is worked out anew is not kept there: some of them are supposed only.
     """
 
     tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
     pixels: Pixels
     dropped: Mapping[str, int]
     home: Path | None = None
+    passing: bool = False
 
     @classmethod
     def of(
@@ -215,7 +217,7 @@ class Attachments:
     ) -> "tuple[Attachments, Int64[np.ndarray, ' attachment']]":
         """Put notes or images beside these that are as some of them are, but hold something else.
 
-        What is worked out of them stays in memory.
+        What is worked out of them anew stays in memory.
 
         Args:
             kind: notes or images.
@@ -239,7 +241,7 @@ class Attachments:
         tables = list(self.tables)
         tables[kind] = pl.concat([self.tables[kind], rows.with_columns(_digests(rows, kind))])
         notes, images, variants = tables
-        return replace(self, tables=(notes, images, variants), pixels=pixels, home=None), at
+        return replace(self, tables=(notes, images, variants), pixels=pixels, passing=True), at
 
     def _genomes(self, refs: Int64[np.ndarray, " attachment"]) -> list[pl.DataFrame]:
         at = np.searchsorted(self._first[GENOME], refs)

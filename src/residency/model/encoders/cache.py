@@ -6,6 +6,7 @@ by, or tells, whose it is.
 """
 
 import os
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from residency.contract.digests import digest_of
 
-_MOST_IN_MEMORY: Final = 20_000  # attachments, where there is no folder
+_MOST_IN_MEMORY: Final = 20_000  # attachments that no folder keeps
 
 
 class Cache:
@@ -29,23 +30,32 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._known: dict[str, np.ndarray] = {}
+        self._passing: dict[str, np.ndarray] = {}
         self._read: set[str] = set()
 
     def get(self, digests: list[str]) -> dict[str, np.ndarray]:
         """Give what is known."""
         self._refresh()
-        return {digest: self._known[digest] for digest in digests if digest in self._known}
+        both = ChainMap(self._known, self._passing)
+        return {digest: both[digest] for digest in digests if digest in both}
 
-    def put(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Remember; a folder that cannot be written to is done without."""
-        if self.folder is None and len(self._known) > _MOST_IN_MEMORY:
-            self._known.clear()
+    def put(self, vectors: Mapping[str, np.ndarray], *, passing: bool = False) -> None:
+        """Remember; a folder that cannot be written to is done without.
+
+        Args:
+            vectors: by digest of content.
+            passing: whether to remember in memory alone, though there is a folder.
+        """
+        if self.folder is None or passing:
+            if len(self._passing) > _MOST_IN_MEMORY:
+                self._passing.clear()
+            self._passing.update(vectors)
+            return
         self._known.update(vectors)
-        if self.folder is not None and vectors:
-            try:
-                self._write(self.folder, vectors)
-            except OSError:
-                self.folder = None
+        try:
+            self._write(self.folder, vectors)
+        except OSError:
+            self.folder = None
 
     def _write(self, folder: Path, vectors: Mapping[str, np.ndarray]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

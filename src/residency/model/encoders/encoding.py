@@ -56,7 +56,7 @@ def encode(
         attachments: of a shard or a request.
         refs: rows of their table.
         encoder: of that kind, ready.
-        cache: what is known already; what is new is added to it.
+        cache: what is known already; what is new is added to it, in memory alone for passing attachments.
         kind: index in `ATTACHMENT_KINDS`.
         progress: told of each batch.
     """
@@ -69,7 +69,7 @@ def encode(
         contents = attachments.contents(kind, [lacking[digest] for digest in batch])
         vectors, counts = encoder.encode(list(contents))
         new = {digest: vectors[row][counts[row]].astype(np.float16) for row, digest in enumerate(batch)}
-        cache.put(new)
+        cache.put(new, passing=attachments.passing)
         known |= new
     return _laid_out(len(attachments.tables[kind]), refs, digests, known)
 

@@ -38,10 +38,10 @@ from residency.model.fitting import (
     setup,
     total,
 )
+from residency.model.foretelling import with_teacher
 from residency.model.marginals import marginals
 from residency.model.planning.cost import train_events
 from residency.model.spec import ModelSpec
-from residency.model.teaching import taught
 from residency.model.together import saving
 from residency.model.together.crew import Crew
 from residency.model.together.sharding import (
@@ -116,10 +116,8 @@ def _given(timelines: Path, spec: ModelSpec, crew: Crew, work: Path) -> Setup:
         )
     data = reading(data, ())
     given = setup(data, sized, marginals(data, sized))
-    if not sized.teacher:
-        return given
-    crew.all_or_none(lambda: taught(given, work, silent) if crew.leads else None)
-    return taught(given, work, silent)
+    crew.all_or_none(lambda: with_teacher(given, work, silent) if crew.leads else None)
+    return with_teacher(given, work, silent)
 
 
 def _check(data: Timelines, crew: Crew) -> None:

@@ -1,0 +1,257 @@
+"""In: timelines. Out: at instants of train patients, what trees of other patients expect to come first when.
+
+Few events teach a network many numbers badly; trees pick a few of them. So they teach (knowledge
+distillation: Hinton, 2015) the first records of chosen codes: trees grown on three quarters of the train
+patients, with a Poisson likelihood of hazards constant over spans of time, say what they expect of the last
+quarter. The network learns a mean of that and of what came. No patient's trees ever saw that patient; the
+network alone answers.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from residency.contract.durable import flush_folder
+from residency.contract.errors import TrainingError
+from residency.contract.packed import Packed
+from residency.contract.progress import Progress
+from residency.model.batches import Foretold, Piece, cut_out, draw_instants, instants_of, plan
+from residency.model.checkpoint import read_tensors, write_tensors
+from residency.model.fitting import Setup
+from residency.model.inputs import Reader
+from residency.model.outcomes import (
+    HOUR,
+    Targets,
+    exposure,
+    follow,
+    interval_of,
+    never_had,
+    targets_of,
+)
+from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
+
+SPANS_DAYS: Final = (7.0, 365.25)  # before, between and after these, trees of their own: constant hazards
+_STREAM: Final = 5  # of random numbers
+_PER_PATIENT: Final = 24  # instants, about: those of one patient repeat each other
+_MOST: Final = 300_000  # instants
+_QUIET: Final = 30_000, 10  # instants without an event that trees grow on: so many, or so many an event
+_LEAST_EVENTS: Final = 50
+_TREES: Final = 100
+_RATE: Final = 0.06
+_FILE: Final = "foretold.safetensors"
+_KEPT: Final = ("patient", "time", "days", "came")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Instants of train patients.
+
+    Attributes:
+        features: what stands on record, and the clock.
+        patient: row in its shard.
+        subject: whose it is.
+        time: the instant, µs.
+        days: at risk of each code's first record, by interval; 0 for who had it.
+        came: first records.
+    """
+
+    features: Float32[np.ndarray, "row feature"]
+    patient: Int64[np.ndarray, " row"]
+    subject: Int64[np.ndarray, " row"]
+    time: Int64[np.ndarray, " row"]
+    days: Float32[np.ndarray, "row code interval"]
+    came: Float32[np.ndarray, "row code interval"]
+
+
+def with_teacher(given: Setup, work: Path, progress: Progress) -> Setup:
+    """Add what the spec's teacher says of labels and of first records; nothing without one.
+
+    Args:
+        given: what the training needs.
+        work: folder where what trees say is kept until the training has ended.
+        progress: told of each fold.
+
+    Raises:
+        TrainingError: a code to be taught has no hazard, or LightGBM is not installed.
+    """
+    if not given.spec.teacher:
+        return given
+    given = taught(given, work, progress)
+    return foretold(given, work, progress) if given.spec.taught else given
+
+
+def foretold(given: Setup, work: Path, progress: Progress) -> Setup:
+    """Add what trees expect of the codes that the spec names.
+
+    Args:
+        given: what the training needs.
+        work: folder where what the trees say is kept until the training has ended.
+        progress: told of each fold.
+
+    Raises:
+        TrainingError: a code has no hazard, or LightGBM is not installed.
+    """
+    chosen = chosen_targets(given)
+    path = work / _FILE
+    if not path.exists():
+        beside = path.with_suffix(".tmp")
+        write_tensors(beside, _grown(given, chosen, progress), {})
+        beside.replace(path)
+        flush_folder(work)
+    said, _ = read_tensors(path)
+    shards = range(len(given.data.shards))
+    seen = sum(said[f"came/{n}"].sum(dim=(0, 2)).numpy() for n in shards) + 1.0
+    n_instants = sum(len(said[f"time/{n}"]) for n in shards)
+    scale = (seen**-0.5 * n_instants / (seen**0.5).sum()).astype(np.float32)  # as `Marginals.scale`
+    lessons = []
+    for n in shards:
+        patient, time, days, came = (said[f"{name}/{n}"].numpy() for name in _KEPT)
+        lessons.append(Foretold(patient, time, days, came, chosen, scale))
+    return replace(given, collator=replace(given.collator, foretold=tuple(lessons)))
+
+
+def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
+    """Give the targets whose first records are taught.
+
+    Raises:
+        TrainingError: a code has no hazard.
+    """
+    vocabulary, targets = given.data.vocabulary, given.marginals.targets
+    at = {int(code): n for n, code in enumerate(targets.code) if n}
+    wanted = [vocabulary.index_of(name) for name in given.spec.taught]
+    lacking = sum(one is None or one not in at for one in wanted)
+    if lacking:
+        raise TrainingError(
+            f"{lacking} of the {len(wanted)} codes to be taught have no hazard of their own",
+            mend="name codes that enough train patients have (`min_patients`), or none",
+        )
+    return np.array([at[one] for one in wanted if one is not None], np.int64)
+
+
+def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, torch.Tensor]:
+    """Draw instants, grow trees, and give by shard what is learned there."""
+    targets = given.marginals.targets
+    asked = targets_of(given.data.vocabulary, targets.code[chosen], targets.edges_days)
+    shard, rows = _rows(given, asked)
+    spans = np.searchsorted(SPANS_DAYS, targets.edges_days[:-1], "right")
+    expected = np.array(rows.came)
+    for n in range(len(chosen)):
+        progress("grow trees", n + 1, len(chosen))
+        rate = _rates(rows, n, spans)
+        rows.days[:, n] *= rate > 0
+        expected[:, n] = (1.0 - TRUST) * expected[:, n] * (rate > 0) + TRUST * rate * rows.days[:, n]
+    weight = even(rows.subject).astype(np.float32)[:, None, None]
+    days, expected = rows.days * weight, expected * weight
+    result = {}
+    for number in range(len(given.data.shards)):
+        mine = np.flatnonzero(shard == number)
+        mine = mine[np.lexsort((rows.time[mine], rows.patient[mine]))]
+        for name, array in zip(_KEPT, (rows.patient, rows.time, days, expected), strict=True):
+            result[f"{name}/{number}"] = torch.from_numpy(array[mine])
+    return result
+
+
+def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows]:
+    """Draw instants of all train patients, with the shard of each."""
+    pieces = plan(given.data, "train", given.spec, None)
+    rng = np.random.default_rng([given.spec.seed, _STREAM])
+    n_patients = sum(int((given.data.split(n) == "train").sum()) for n in range(len(given.data.shards)))
+    parts, shards = [], []
+    share = min(1.0, min(_MOST, _PER_PATIENT * n_patients) / max(instants_of(pieces), 1))
+    for piece in pieces:
+        part = _read(given.data.shards[piece.shard], piece, given.collator.reader, asked, share, rng)
+        parts.append(part)
+        shards.append(np.full(len(part.time), piece.shard))
+    names = vars(parts[0])
+    return np.concatenate(shards), Rows(
+        **{name: np.concatenate([vars(part)[name] for part in parts]) for name in names}
+    )
+
+
+def _read(
+    packed: Packed, piece: Piece, reader: Reader, asked: Targets, share: float, rng: np.random.Generator
+) -> Rows:
+    small, windows = cut_out(packed, piece)
+    rows, inputs = reader.read(small, windows)
+    row_of = np.full(small.n_moments, -1, np.int64)
+    row_of[rows.moment] = np.arange(len(rows.moment))
+    index = draw_instants(small, rows, windows, rng)
+    index = index.take(rng.random(len(index.moment)) < share)
+    followed = follow(small, index, asked)
+    as_of = np.array(small.moment_time[index.moment]) + index.elapsed
+    columns = np.arange(1, len(asked))
+    never = never_had(followed.found, index.patient, as_of, columns)
+    days = exposure(followed, asked.edges, columns, len(asked)) * never[:, :, None]
+    came = np.zeros_like(days)
+    interval = interval_of(followed.wait, asked.edges)
+    held = followed.first & (interval < days.shape[2]) & (followed.target > 0)
+    came[followed.row[held], followed.target[held] - 1, interval[held]] = 1.0
+    row = torch.from_numpy(row_of[index.moment])
+    hours = torch.from_numpy((index.elapsed / HOUR).astype(np.float32))
+    return Rows(
+        features=features_at(inputs, row, hours),
+        patient=piece.patient[index.patient],
+        subject=np.asarray(small.subject)[index.patient],
+        time=as_of,
+        days=days,
+        came=came,
+    )
+
+
+def _rates(rows: Rows, code: int, spans: np.ndarray) -> Float32[np.ndarray, "row interval"]:
+    """Give each instant's hazards (per day) as trees of other patients see them; 0 with too few events."""
+    result = np.zeros((len(rows.time), len(spans)), np.float32)
+    for span in np.unique(spans):
+        mine = spans == span
+        days, came = rows.days[:, code, mine].sum(axis=1), rows.came[:, code, mine].sum(axis=1)
+        if came.sum() >= _LEAST_EVENTS:
+            result[:, mine] = _beyond_folds(rows, days, came)[:, None]
+    return result
+
+
+def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.ndarray, " row"]:
+    """Give a span's hazards, each fold's by trees of the others; every patient counts the same."""
+    lightgbm, fold = boosting(), rows.subject % FOLDS
+    rate = np.zeros(len(days), np.float32)
+    for number in range(FOLDS):
+        held, others = np.flatnonzero(fold == number), np.flatnonzero((fold != number) & (days > 0))
+        happened = came[others] > 0
+        if not len(held) or not happened.any():
+            continue
+        rng = np.random.default_rng(number)
+        quiet = rng.permutation(others[~happened])
+        kept = quiet[: max(_QUIET[0], _QUIET[1] * int(happened.sum()))]
+        weight = even(rows.subject[others])
+        usual = np.log((weight * came[others]).sum() / (weight * days[others]).sum())
+        each = np.zeros(len(days))
+        each[others] = weight
+        each[kept] *= len(quiet) / len(kept) if len(kept) else 1.0
+        grown_on = np.sort(np.concatenate([others[happened], kept]))
+        settings = {
+            **tree_settings(len(grown_on), learning_rate=_RATE, leaves=15, seed=0),
+            "objective": "poisson",
+            "metric": "poisson",
+            "feature_fraction": 0.3,
+            "num_threads": torch.get_num_threads(),
+        }
+        data = lightgbm.Dataset(
+            rows.features[grown_on],
+            came[grown_on],
+            weight=each[grown_on],
+            init_score=np.log(days[grown_on]) + usual,
+            params=settings,
+        )
+        trees: Any = lightgbm.train(settings, data, _TREES)
+        rate[held] = np.exp(usual + trees.predict(rows.features[held], raw_score=True))
+    return rate
+
+
+def even(subject: Int64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
+    """Give weights, 1 in the mean, by which every patient counts the same however many rows are theirs."""
+    _, of, count = np.unique(subject, return_inverse=True, return_counts=True)
+    weight: np.ndarray = len(subject) / (len(count) * count[of])
+    return weight

@@ -1,0 +1,187 @@
+"""Trees say what first records they expect of a train patient, never by that patient's own."""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import poisson
+from sklearn.metrics import roc_auc_score
+
+from residency.contract.errors import TrainingError
+from residency.contract.packed import DAY
+from residency.contract.progress import silent
+from residency.model import Model, ModelSpec, train
+from residency.model.batches import Foretold, plan
+from residency.model.fitting import Setup, network_of, setup
+from residency.model.foretelling import foretold
+from residency.model.heads import N_HEADS
+from residency.model.marginals import marginals
+from residency.model.objectives import Told, foretold_loss
+from residency.model.teaching import FOLDS, TRUST
+from residency.timeline import Timelines
+
+ILL = "ICD10CM/N18.3"
+SPEC = ModelSpec(
+    size="tiny", context=16, min_patients=10, threads=1, passes=2, teacher="trees", taught=(ILL,)
+)
+
+
+@pytest.fixture(scope="module")
+def given(data: Timelines) -> Setup:
+    return setup(data, SPEC, marginals(data, SPEC))
+
+
+@pytest.fixture(scope="module")
+def learned(given: Setup, tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    return foretold(given, tmp_path_factory.mktemp("work"), silent)
+
+
+def onset(data: Timelines, shard: int) -> np.ndarray:
+    """When each patient's diagnosis first was known; the last of times for who never had it."""
+    packed, code = data.shards[shard], data.vocabulary.index_of(ILL)
+    found = np.full(packed.n_patients, np.iinfo(np.int64).max)
+    for row in range(packed.n_patients):
+        for moment in range(packed.moment_offset[row], packed.moment_offset[row + 1]):
+            if code in packed.event_code[packed.event_offset[moment] : packed.event_offset[moment + 1]]:
+                found[row] = min(found[row], packed.moment_time[moment])
+    return found
+
+
+def test_instants_are_those_of_train_patients_who_have_not_had_it(given: Setup, learned: Setup) -> None:
+    for shard, said in enumerate(learned.collator.foretold):
+        assert (given.data.split(shard)[said.patient] == "train").all()
+        had = onset(given.data, shard)[said.patient] <= said.time
+        assert had.any()
+        assert (said.days[had] == 0).all()
+        assert (said.came[had] == 0).all()
+        assert (said.days[~had].sum(axis=(1, 2)) > 0).all()
+
+
+def test_what_is_expected_adds_up_to_what_came_and_tells_who_falls_ill(given: Setup, learned: Setup) -> None:
+    came, expected, soon, rate = [], [], [], []
+    for shard, said in enumerate(learned.collator.foretold):
+        wait = (onset(given.data, shard)[said.patient] - said.time) / DAY
+        days, total = said.days[:, 0].sum(axis=1), said.came[:, 0].sum(axis=1)
+        inside = (wait > 0) & (wait <= given.marginals.targets.edges_days[-1])
+        own = np.where(inside, 1.0, 0.0)
+        came.append(own.sum())
+        expected.append(((total - (1 - TRUST) * own) / TRUST).sum())
+        held = days > 0
+        soon.append(own[held])
+        rate.append(((total - (1 - TRUST) * own) / np.maximum(days, 1e-6))[held])
+    assert 0.75 < sum(expected) / sum(came) < 1.3
+    assert roc_auc_score(np.concatenate(soon), np.concatenate(rate)) > 0.8
+
+
+def test_what_trees_expect_of_a_patient_hangs_on_others_alone(
+    given: Setup, learned: Setup, tmp_path: Path
+) -> None:
+    """In another world those of one fold never fell ill: what is said of them stays, of others it moves."""
+    ill, other = (given.data.vocabulary.index_of(code) for code in (ILL, "VISIT/AMB"))
+    shards = []
+    for packed in given.data.shards:
+        moment = np.repeat(np.arange(packed.n_moments), np.diff(packed.event_offset))
+        owner = np.searchsorted(packed.moment_offset, moment, "right") - 1
+        gone = (np.array(packed.subject)[owner] % FOLDS == 1) & (packed.event_code == ill)
+        shards.append(packed.with_arrays(event_code=np.where(gone, other, packed.event_code)))
+    healthy = replace(given, data=replace(given.data, shards=tuple(shards)))
+    told = foretold(healthy, tmp_path, silent)
+    same, moved = [], []
+    for shard, (one, two) in enumerate(zip(learned.collator.foretold, told.collator.foretold, strict=True)):
+        assert (one.time == two.time).all()
+        n_open = (one.days[:, 0] > 0).sum(axis=1)
+        before_last = np.arange(one.days.shape[2]) < (n_open - 1)[:, None]  # nothing came there
+        rates = [
+            np.where(before_last, x.came[:, 0] / np.maximum(x.days[:, 0], 1e-9), 0.0) for x in (one, two)
+        ]
+        mine = np.array(given.data.shards[shard].subject)[one.patient] % FOLDS == 1
+        same.append(np.abs(rates[0] - rates[1])[mine].max(initial=0.0))
+        moved.append(np.abs(rates[0] - rates[1])[~mine].max(initial=0.0))
+    assert max(same) < 1e-9
+    assert max(moved) > 1e-5
+
+
+def test_a_pass_meets_every_instant_once(learned: Setup) -> None:
+    rng, met, days = np.random.default_rng(3), 0, 0.0
+    for piece in plan(learned.data, "train", SPEC, rng):
+        told = learned.collator.collate(learned.data.shards[piece.shard], piece, rng, drop=True).told
+        if told is not None:
+            met += len(told.row)
+            days += float(told.days.sum())
+    lessons = learned.collator.foretold
+    assert met == sum(len(one.time) for one in lessons)
+    assert days == pytest.approx(sum(float(one.days.sum()) for one in lessons), rel=1e-5)
+
+
+def test_nobody_but_train_patients_is_told_of(learned: Setup) -> None:
+    rng = np.random.default_rng(3)
+    for piece in plan(learned.data, "tuning", SPEC, None):
+        assert learned.collator.collate(learned.data.shards[piece.shard], piece, rng, drop=False).told is None
+
+
+def test_its_loss_is_the_likelihood_of_poisson_counts(learned: Setup) -> None:
+    """Against SciPy, by differences: what does not hang on the rates is left out of the loss."""
+    network, rng = network_of(learned), np.random.default_rng(0)
+    n, head = 7, network.hazard
+    days = torch.from_numpy(rng.exponential(50.0, (n, 1, head.n_intervals)).astype(np.float32))
+    came = torch.from_numpy(rng.integers(0, 2, (n, 1, head.n_intervals)).astype(np.float32))
+    weight = torch.from_numpy(rng.integers(0, 3, (n, N_HEADS)).astype(np.float32))
+    z = torch.from_numpy(rng.normal(size=(n, head.shared.in_features)).astype(np.float32))
+    near = torch.zeros(n, head.standing.down.in_features)
+    target = torch.tensor([1])
+    told = Told(torch.arange(n), torch.zeros(n), days, came, weight, target, torch.ones(1))
+
+    def both() -> tuple[float, float]:
+        with torch.no_grad():
+            log_rate = head.columns(head.read(z, near), target, torch.ones(n, 1, dtype=torch.bool))
+            loss = float(foretold_loss(head, z, near, told))
+        mean = log_rate.double().exp().numpy() * days[:, None].numpy()
+        scipy = -poisson.logpmf(came[:, None].numpy(), mean).sum(axis=(2, 3))
+        return loss, float((scipy * weight.numpy()).sum() / (N_HEADS * n))
+
+    one = both()
+    with torch.no_grad():
+        head.bias[0, 1] += 0.7
+        head.code[0, 1] *= 3.0
+    two = both()
+    assert two[0] - one[0] == pytest.approx(two[1] - one[1], rel=1e-4)
+
+
+def test_a_training_taken_up_again_reads_what_was_kept(given: Setup, tmp_path: Path) -> None:
+    told: list[str] = []
+    first = foretold(given, tmp_path, lambda what, *_: told.append(what))
+    again = foretold(given, tmp_path, lambda what, *_: told.append(what))
+    assert told == ["grow trees"]
+
+    def kept(one: Setup) -> list[np.ndarray]:
+        return [array for said in one.collator.foretold for array in vars(said).values()]
+
+    assert all((a == b).all() for a, b in zip(kept(first), kept(again), strict=True))
+
+
+def test_a_code_that_too_few_had_is_not_taught(given: Setup, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("residency.model.foretelling._LEAST_EVENTS", 10**6)
+    lessons: tuple[Foretold, ...] = foretold(given, tmp_path, silent).collator.foretold
+    assert all((one.days == 0).all() and (one.came == 0).all() for one in lessons)
+
+
+def test_a_taught_model_keeps_nothing_of_single_patients(
+    timelines: Path, tmp_path: Path, now: datetime
+) -> None:
+    train(timelines, tmp_path / "model", SPEC, now=now)
+    assert ILL in Model.open(tmp_path / "model").targets
+    assert not list((tmp_path / "model").rglob("*foretold*"))
+
+
+def test_a_code_without_a_hazard_is_refused(given: Setup, tmp_path: Path) -> None:
+    unknown = replace(given, spec=replace(given.spec, taught=(ILL, "ICD10CM/Z99")))
+    with pytest.raises(TrainingError, match="1 of the 2 codes"):
+        foretold(unknown, tmp_path, silent)
+
+
+def test_codes_to_be_taught_without_a_teacher_are_refused() -> None:
+    with pytest.raises(ValueError, match="teacher"):
+        ModelSpec(taught=(ILL,))
