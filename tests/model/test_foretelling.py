@@ -16,7 +16,7 @@ from residency.contract.progress import silent
 from residency.model import Model, ModelSpec, train
 from residency.model.batches import Foretold, plan
 from residency.model.fitting import Setup, network_of, setup
-from residency.model.foretelling import foretold
+from residency.model.foretelling import even, foretold
 from residency.model.heads import N_HEADS
 from residency.model.marginals import marginals
 from residency.model.objectives import Told, foretold_loss
@@ -61,19 +61,39 @@ def test_instants_are_those_of_train_patients_who_have_not_had_it(given: Setup, 
 
 
 def test_what_is_expected_adds_up_to_what_came_and_tells_who_falls_ill(given: Setup, learned: Setup) -> None:
-    came, expected, soon, rate = [], [], [], []
+    came, soon, rate = np.zeros(2), [], []
     for shard, said in enumerate(learned.collator.foretold):
         wait = (onset(given.data, shard)[said.patient] - said.time) / DAY
-        days, total = said.days[:, 0].sum(axis=1), said.came[:, 0].sum(axis=1)
-        inside = (wait > 0) & (wait <= given.marginals.targets.edges_days[-1])
-        own = np.where(inside, 1.0, 0.0)
-        came.append(own.sum())
-        expected.append(((total - (1 - TRUST) * own) / TRUST).sum())
+        weight = even_over(learned, shard)
+        days = said.days[:, 0].sum(axis=1)
+        at = np.searchsorted(given.marginals.targets.edges_days, wait) - 1
+        taught = (at >= 0) & (at < said.days.shape[2])
+        inside = taught & (said.days[np.arange(len(at)), 0, np.where(taught, at, 0)] > 0)
+        own = weight * inside
+        expected = (said.came[:, 0].sum(axis=1) - (1 - TRUST) * own) / TRUST
         held = days > 0
-        soon.append(own[held])
-        rate.append(((total - (1 - TRUST) * own) / np.maximum(days, 1e-6))[held])
-    assert 0.75 < sum(expected) / sum(came) < 1.3
+        came += own[held].sum(), expected[held].sum()
+        soon.append(inside[held])
+        rate.append((expected / np.maximum(days, 1e-6))[held])
+    assert 0.75 < came[1] / came[0] < 1.3
     assert roc_auc_score(np.concatenate(soon), np.concatenate(rate)) > 0.8
+
+
+def even_over(learned: Setup, shard: int) -> np.ndarray:
+    """The weight of each instant of a shard, of all its instants everybody's."""
+    patients = [
+        np.array(packed.subject)[said.patient]
+        for packed, said in zip(learned.data.shards, learned.collator.foretold, strict=True)
+    ]
+    begin = sum(map(len, patients[:shard]))
+    return even(np.concatenate(patients))[begin : begin + len(patients[shard])]
+
+
+def test_every_patient_counts_the_same_however_many_instants_are_theirs() -> None:
+    subject = np.array([5, 5, 5, 9, 2, 2])
+    weight = even(subject)
+    assert weight.mean() == pytest.approx(1.0)
+    assert {weight[subject == one].sum().round(9) for one in (2, 5, 9)} == {2.0}
 
 
 def test_what_trees_expect_of_a_patient_hangs_on_others_alone(
@@ -92,11 +112,8 @@ def test_what_trees_expect_of_a_patient_hangs_on_others_alone(
     same, moved = [], []
     for shard, (one, two) in enumerate(zip(learned.collator.foretold, told.collator.foretold, strict=True)):
         assert (one.time == two.time).all()
-        n_open = (one.days[:, 0] > 0).sum(axis=1)
-        before_last = np.arange(one.days.shape[2]) < (n_open - 1)[:, None]  # nothing came there
-        rates = [
-            np.where(before_last, x.came[:, 0] / np.maximum(x.days[:, 0], 1e-9), 0.0) for x in (one, two)
-        ]
+        open_ = (one.days[:, 0] > 0) & (one.days[:, 0] == two.days[:, 0])  # nothing came there
+        rates = [np.where(open_, x.came[:, 0] / np.maximum(x.days[:, 0], 1e-9), 0.0) for x in (one, two)]
         mine = np.array(given.data.shards[shard].subject)[one.patient] % FOLDS == 1
         same.append(np.abs(rates[0] - rates[1])[mine].max(initial=0.0))
         moved.append(np.abs(rates[0] - rates[1])[~mine].max(initial=0.0))
@@ -163,7 +180,7 @@ def test_a_training_taken_up_again_reads_what_was_kept(given: Setup, tmp_path: P
 
 
 def test_a_code_that_too_few_had_is_not_taught(given: Setup, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("residency.model.foretelling._LEAST_EVENTS", 10**6)
+    monkeypatch.setattr("residency.model.foretelling._LEAST_ILL", 10**6)
     lessons: tuple[Foretold, ...] = foretold(given, tmp_path, silent).collator.foretold
     assert all((one.days == 0).all() and (one.came == 0).all() for one in lessons)
 

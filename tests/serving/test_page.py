@@ -135,6 +135,16 @@ def test_the_switch_asks_again_with_less_and_says_so(page: Any) -> None:
     assert "Asked from less" not in page.wait_for("Patient MRN-1000")
 
 
+def test_a_figure_says_which_records_moved_it_and_not_why(page: Any) -> None:
+    page.wait_for("within ")
+    page.click("What moved the model")
+    shown = page.wait_for("not why the patient is ill")
+    assert shown.count("Patient MRN-1000") == 2  # the page's own strip, and the window's
+    assert "No answer" not in shown
+    assert "without it" in shown or "No record, taken away, moves this figure." in shown
+    page.click("Close")
+
+
 def test_nothing_of_a_patient_is_in_an_address_and_nothing_low_is_green(page: Any) -> None:
     addresses = page.run("JSON.stringify(performance.getEntriesByType('resource').map(one => one.name))")
     assert "MRN" not in addresses

@@ -39,9 +39,10 @@ _STREAM: Final = 5  # of random numbers
 _PER_PATIENT: Final = 24  # instants, about: those of one patient repeat each other
 _MOST: Final = 300_000  # instants
 _QUIET: Final = 30_000, 10  # instants without an event that trees grow on: so many, or so many an event
-_LEAST_EVENTS: Final = 50
+_LEAST_ILL: Final = 20  # patients with the record within a span, for trees of their own
 _TREES: Final = 100
 _RATE: Final = 0.06
+_LEAF: Final = 10.0  # expected patients with the record (times e^0.7, as LightGBM counts) that a leaf needs
 _FILE: Final = "foretold.safetensors"
 _KEPT: Final = ("patient", "time", "days", "came")
 
@@ -208,14 +209,18 @@ def _rates(rows: Rows, code: int, spans: np.ndarray) -> Float32[np.ndarray, "row
     for span in np.unique(spans):
         mine = spans == span
         days, came = rows.days[:, code, mine].sum(axis=1), rows.came[:, code, mine].sum(axis=1)
-        if came.sum() >= _LEAST_EVENTS:
+        if len(np.unique(rows.subject[came > 0])) >= _LEAST_ILL:
             result[:, mine] = _beyond_folds(rows, days, came)[:, None]
     return result
 
 
 def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.ndarray, " row"]:
-    """Give a span's hazards, each fold's by trees of the others; every patient counts the same."""
-    lightgbm, fold = boosting(), rows.subject % FOLDS
+    """Give a span's hazards, each fold's by trees of the others.
+
+    Patients count the same, however many instants are theirs and whether or not they fell ill. All weights
+    together make an event count as its share of a patient: a leaf needs patients, not instants.
+    """
+    lightgbm, fold, weight = boosting(), rows.subject % FOLDS, even(rows.subject)
     rate = np.zeros(len(days), np.float32)
     for number in range(FOLDS):
         held, others = np.flatnonzero(fold == number), np.flatnonzero((fold != number) & (days > 0))
@@ -225,10 +230,8 @@ def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.
         rng = np.random.default_rng(number)
         quiet = rng.permutation(others[~happened])
         kept = quiet[: max(_QUIET[0], _QUIET[1] * int(happened.sum()))]
-        weight = even(rows.subject[others])
-        usual = np.log((weight * came[others]).sum() / (weight * days[others]).sum())
-        each = np.zeros(len(days))
-        each[others] = weight
+        usual = np.log((weight * came)[others].sum() / (weight * days)[others].sum())
+        each = weight * len(np.unique(rows.subject[others[happened]])) / (weight * came)[others].sum()
         each[kept] *= len(quiet) / len(kept) if len(kept) else 1.0
         grown_on = np.sort(np.concatenate([others[happened], kept]))
         settings = {
@@ -236,6 +239,7 @@ def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.
             "objective": "poisson",
             "metric": "poisson",
             "feature_fraction": 0.3,
+            "min_sum_hessian_in_leaf": _LEAF,
             "num_threads": torch.get_num_threads(),
         }
         data = lightgbm.Dataset(

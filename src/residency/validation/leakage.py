@@ -72,7 +72,6 @@ class Leakage(msgspec.Struct, frozen=True, kw_only=True):
     availability: Availability
     tasks: dict[str, TaskLeaks]
     sites: list[SiteGuess]
-    simulated: bool = False
     version: int = 1
 
 

@@ -9,6 +9,7 @@ from residency.contract.questions import Answer
 from residency.workspace import charts, words
 from residency.workspace.attached import attached_card
 from residency.workspace.client import Api, Attachment, Event, Listed, Standing
+from residency.workspace.moved import Evidence
 from residency.workspace.opened import Opener
 from residency.workspace.risks import RiskCards
 
@@ -124,7 +125,15 @@ class Chart:
             self._say(f"No answer: {fault or 'it was about another patient'}.", "r-note")
             return
         self._whole = answers[-1] if asked == "all" else self._whole
-        self._answered(RiskCards(self._standing, answers, asked, self._whole))
+        evidence = Evidence(
+            self._api,
+            self.patient,
+            self.as_of,
+            words.MODALITIES.get(asked),
+            self._events,
+            self._attachments,
+        )
+        self._answered(RiskCards(self._standing, answers, asked, self._whole, evidence.show))
 
     def _answered(self, cards: RiskCards) -> None:
         last = cards.answers[-1]

@@ -6,10 +6,10 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from residency.contract.errors import AccessError, ResidencyError
-from residency.contract.questions import Answer, Outcome
+from residency.contract.questions import Answer, Forecast, Modality, Occurrence, Outcome
 from residency.contract.report import Metric
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ class Examined(Struct, frozen=True, kw_only=True):
     task: str
     outcome: Outcome
     horizons_days: tuple[float, ...]
+    occurrence: Occurrence = "any"
     who: str = ""
 
 
@@ -174,6 +175,10 @@ class _Answers(Struct, frozen=True):
     answers: tuple[Answer, ...]
 
 
+class _Answered(Struct, frozen=True):
+    answer: Answer
+
+
 class Api:
     """The HTTP API, as one key sees it.
 
@@ -243,6 +248,25 @@ class Api:
         if modalities is not None:
             body["modalities"] = list(modalities)
         return (await self._call("POST", "trajectory", _Answers, body)).answers
+
+    async def evidence(
+        self, subject_id: str, as_of: datetime, item: Allowed, modalities: Sequence[Modality] | None = None
+    ) -> Answer:
+        """Ask what moved the model, for a task's longest horizon."""
+        examined = item.examined
+        question = Forecast(
+            outcomes=(examined.outcome,),
+            horizons_days=examined.horizons_days[-1:],
+            occurrence=examined.occurrence,
+            evidence=True,
+            modalities=UNSET if modalities is None else tuple(modalities),
+        )
+        body = {
+            "subject_id": subject_id,
+            "as_of": as_of.isoformat(),
+            "question": msgspec.to_builtins(question),
+        }
+        return (await self._call("POST", "ask", _Answered, body)).answer
 
     async def _call(
         self,

@@ -1,12 +1,13 @@
 """In: answers about one patient. Out: a card for each outcome: figures and curves, or why there are none."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from residency.contract.questions import Answer, Risk
 from residency.workspace import charts, words
 from residency.workspace.client import Allowed, Standing
+from residency.workspace.moved import TITLE
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class RiskCards:
         answers: of the times of a trajectory; the last is the one asked about.
         asked: from which records: a key of `words.ASKED`.
         whole: the answer from all records at the same time; None where it has not been asked for.
+        explain: shows what moved a figure; None where nobody can be asked.
     """
 
     standing: Standing
     answers: Sequence[Answer]
     asked: str = "all"
     whole: Answer | None = None
+    explain: Callable[[Allowed], Awaitable[None]] | None = None
 
     def draw(self) -> None:
         """Draw the cards where the page is being written."""
@@ -60,8 +63,21 @@ class RiskCards:
             ui.label("by horizon, 90% band" if len(risks) > 1 else "how it moved, 90% band").classes(
                 "r-muted"
             )
+            self._explained(items[-1])
             for warning in self._warnings(names, answer):
                 ui.label(warning).classes("r-warn")
+
+    def _explained(self, item: Allowed) -> None:
+        from nicegui import ui
+
+        if (explain := self.explain) is None:
+            return
+
+        async def chosen() -> None:
+            await explain(item)
+
+        link = ui.label(TITLE).classes("r-link").on("click", chosen).on("keydown.enter", chosen)
+        link.props("tabindex=0 role=button")
 
     def _figures(self, risks: Sequence[Risk]) -> None:
         from nicegui import ui
@@ -94,5 +110,5 @@ def by_outcome(allowed: Sequence[Allowed]) -> list[list[Allowed]]:
     found: defaultdict[tuple[object, ...], list[Allowed]] = defaultdict(list)
     for item in allowed:
         outcome = item.examined.outcome
-        found[outcome.codes, outcome.label, outcome.above, outcome.below].append(item)
+        found[outcome.codes, outcome.label, outcome.above, outcome.below, outcome.before].append(item)
     return [sorted(items, key=lambda item: item.examined.horizons_days) for items in found.values()]

@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime
 from typing import Final
 
-from residency.contract.questions import Answer
+from residency.contract.questions import Answer, Modality
 from residency.contract.report import Metric
 from residency.workspace.client import Listed
 
@@ -19,7 +19,7 @@ ASKED: Final = {
     "no_images_or_genome": "Without images and genome",
     "codes": "Coded records only",
 }
-MODALITIES: Final = {
+MODALITIES: Final[dict[str, tuple[Modality, ...]]] = {
     "no_notes": ("codes", "images", "variants"),
     "no_images_or_genome": ("codes", "notes"),
     "codes": ("codes",),
@@ -97,6 +97,17 @@ def freshness(answer: Answer) -> str:
 def used(answer: Answer) -> str:
     """Say which kinds of records an answer rests on."""
     return f"Used: {', '.join(KINDS[kind] for kind in answer.modalities)}."
+
+
+def region(place: tuple[float, float, float, float]) -> str:
+    """Say where in an image a region lies: left, top, right, bottom, as shares of its size.
+
+    Example:
+        >>> region((0.5, 0.0, 1.0, 0.5)), region((0.0, 0.5, 0.5, 1.0))
+        ('upper right quarter', 'lower left quarter')
+    """
+    left, top, right, bottom = place
+    return f"{'upper' if top + bottom < 1 else 'lower'} {'left' if left + right < 1 else 'right'} quarter"
 
 
 def genotype(written: str | None) -> str:
