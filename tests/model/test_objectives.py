@@ -16,7 +16,7 @@ from residency.model.objectives import (
     sample,
 )
 
-N_INDEX, N_TARGETS, N_INTERVALS, WIDTH, N_FEATURES = 6, 40, 4, 8, 5
+N_INDEX, N_TARGETS, N_INTERVALS, WIDTH, N_FEATURES = 6, 40, 14, 8, 5
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def head() -> HazardHead:
     torch.manual_seed(1)
     made = HazardHead((WIDTH, N_FEATURES), 3, torch.randn(2, N_TARGETS, N_INTERVALS) - 2.0)
     torch.nn.init.normal_(made.standing.up, std=0.3)
+    torch.nn.init.normal_(made.standing.apart, std=0.3)
     return made
 
 
@@ -52,6 +53,7 @@ def truth() -> HazardTargets:
         column_weight=torch.ones(N_TARGETS),
         days=torch.rand(N_INDEX, N_TARGETS, N_INTERVALS),
         weight=torch.randint(3, (N_INDEX, N_HEADS)).float(),
+        worth=torch.ones(N_INDEX),
     )
 
 
@@ -86,6 +88,21 @@ def test_first_and_later_occurrences_have_hazards_of_their_own(
     mixed = head.columns(read, every, half)
     assert torch.equal(mixed[:, :, ::2], first[:, :, ::2])
     assert torch.equal(mixed[:, :, 1::2], later[:, :, 1::2])
+
+
+@pytest.mark.parametrize(("span", "moved"), [(0, slice(0, 8)), (1, slice(8, 13)), (2, slice(13, 14))])
+def test_the_record_is_read_apart_within_a_week_to_a_year_and_beyond(
+    head: HazardHead, asked: tuple[torch.Tensor, torch.Tensor], span: int, moved: slice
+) -> None:
+    never = torch.ones(N_INDEX, N_TARGETS, dtype=torch.bool)
+    before = head.columns(head.read(*asked), torch.arange(N_TARGETS), never)
+    with torch.no_grad():
+        head.standing.apart[:, :, span] += 1.0
+    change = (head.columns(head.read(*asked), torch.arange(N_TARGETS), never) - before).abs()
+    stays = torch.ones(N_INTERVALS, dtype=torch.bool)
+    stays[moved] = False
+    assert (change[..., moved] > 0).any()
+    assert (change[..., stays] == 0).all()
 
 
 def test_what_heads_read_of_the_record_moves_hazards(

@@ -191,6 +191,7 @@ class Collator:
         targets: that have hazards.
         rate: how frequent each is, for the choice of columns.
         seed: of the bootstrap.
+        instants: of a patient, in the mean (`usual_instants`).
         encoded: vectors of each shard's attachments; empty where the data have none.
         modality_drop: share of windows read as though there were no attachments of a kind, each kind apart.
         watch: finds what came next; None where nobody learns it.
@@ -201,6 +202,7 @@ class Collator:
     targets: Targets
     rate: Float32[np.ndarray, " target"]
     seed: int
+    instants: float
     encoded: tuple[Encoded, ...] = ()
     modality_drop: float = 0.0
     watch: Watch | None = None
@@ -209,6 +211,7 @@ class Collator:
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
         small, windows = cut_out(packed, piece)
+        worth = (self.instants / _n_instants(small)).astype(np.float32)
         encoded = self.encoded[piece.shard] if self.encoded else None
         if drop and encoded:
             small, windows = _with_kinds_dropped(small, windows, rng, self.modality_drop)
@@ -223,7 +226,9 @@ class Collator:
             inputs=inputs,
             index_row=torch.from_numpy(row_of[held.moment]),
             index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
-            hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
+            hazard=hazard_targets(
+                small, followed, self.targets, sample(self.rate, COLUMNS, rng), (weight, worth)
+            ),
             labels=labels_of(small, row_of, weight),
             following=self._following(small, rows),
             coming=coming,
@@ -306,7 +311,7 @@ def hazard_targets(
     followed: Followed,
     targets: Targets,
     columns: Sampled,
-    weight: Float32[np.ndarray, "patient head"],
+    weights: tuple[Float32[np.ndarray, "patient head"], Float32[np.ndarray, " patient"]],
 ) -> HazardTargets:
     """Put what followed some instants into tensors.
 
@@ -315,8 +320,9 @@ def hazard_targets(
         followed: what followed.
         targets: that have hazards.
         columns: targets whose exposure is worked out.
-        weight: of each patient for each head.
+        weights: of each patient for each head, and whichever head.
     """
+    weight, worth = weights
     index, edges = followed.index, targets.edges
     as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
     interval = interval_of(followed.wait, edges)
@@ -330,7 +336,8 @@ def hazard_targets(
         columns=tensor(columns.target),
         column_weight=tensor(columns.weight),
         days=tensor(exposure(followed, edges, columns.target, len(targets))),
-        weight=tensor(weight[index.patient]),
+        weight=tensor((weight * worth[:, None])[index.patient]),
+        worth=tensor(worth[index.patient]),
         never=tensor(never_had(followed.found, index.patient, as_of, columns.target)),
     )
 
@@ -348,6 +355,17 @@ def draw_instants(packed: Packed, rows: Rows, windows: Windows, rng: np.random.G
 def instants_of(pieces: Sequence[Piece]) -> int:
     """Say how many instants are drawn in some pieces."""
     return sum(int(2 * _n_each(piece.high - piece.low).sum()) for piece in pieces)
+
+
+def usual_instants(data: Timelines) -> float:
+    """Say how many instants are drawn of a train patient, in the mean."""
+    each = [_n_instants(packed)[data.split(n) == "train"] for n, packed in enumerate(data.shards)]
+    return float(np.concatenate(each).mean())
+
+
+def _n_instants(packed: Packed) -> Int64[np.ndarray, " patient"]:
+    """Say how many instants are drawn of each patient, about."""
+    return 2 * _n_each(np.diff(packed.moment_offset) - 1)
 
 
 def _n_each(length: Int64[np.ndarray, " window"]) -> Int64[np.ndarray, " window"]:

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from residency.contract.errors import TrainingError
 from residency.contract.progress import Progress
 from residency.model import checkpoint
-from residency.model.batches import Batch, Collator, Piece, plan
+from residency.model.batches import Batch, Collator, Piece, plan, usual_instants
 from residency.model.checkpoint import Checkpoint, Curve, Point
 from residency.model.coming import Watch, valued_codes
 from residency.model.encoders.encoding import Encoded, widths_of
@@ -81,7 +81,8 @@ def setup(data: Timelines, spec: ModelSpec, found: Marginals, encoded: tuple[Enc
     vocabulary = data.vocabulary
     reader = Reader(vocabulary, layout(vocabulary, choose(vocabulary, spec.shape.panel)))
     watch = Watch.of(vocabulary, reader.layout, found.targets, found.routine)
-    collator = Collator(reader, found.targets, found.rate, spec.seed, encoded, spec.modality_drop, watch)
+    each, drop = usual_instants(data), spec.modality_drop
+    collator = Collator(reader, found.targets, found.rate, spec.seed, each, encoded, drop, watch)
     return Setup(data, spec, found, collator)
 
 

@@ -1,5 +1,6 @@
 """In: states of moments, time passed since. Out: log hazards, label logits, what the next moment holds."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from residency.model.moments import HOUR_KNOTS, Gated, log_hours
+from residency.model.outcomes import LADDER_DAYS
 
 N_HEADS: Final = 5
 NEAR: Final = 64  # numbers of the standing record that a head reads
 LABEL_DROP: Final = 0.4
 LOWEST, HIGHEST = -30.0, 8.0  # of log hazards per day
+SPANS_DAYS: Final = (7.0, 365.25)  # before, between and after these, the standing record is read apart, too
 
 
 class Waiting(nn.Module):
@@ -36,17 +39,28 @@ class Standing(nn.Module):
 
     A rare diagnosis moves a trunk that all targets share too little; its own few numbers here it moves at
     once. A linear model of the chart's last values is a strong baseline: here it is a part of the network.
+    Most of what it says holds for all intervals; some for within a week, to a year, or beyond alone: what is
+    about to be found shows itself otherwise than what will come in ten years.
 
     Args:
         n_features: of the standing record.
-        n_out: classes and targets.
+        n_out: classes, targets and intervals.
     """
 
-    def __init__(self, n_features: int, *n_out: int) -> None:
+    def __init__(self, n_features: int, n_out: tuple[int, int, int]) -> None:
         super().__init__()
+        n_classes, n_targets, n_intervals = n_out
         self.down = nn.Linear(n_features, N_HEADS * NEAR, bias=False)
         nn.init.normal_(self.down.weight, std=0.2)
-        self.up = nn.Parameter(torch.zeros(*n_out, NEAR))
+        self.up = nn.Parameter(torch.zeros(n_classes, n_targets, NEAR))
+        self.apart = nn.Parameter(torch.zeros(n_classes, n_targets, len(SPANS_DAYS) + 1, NEAR))
+        self.span = [bisect_right(SPANS_DAYS, begin) for begin in (0.0, *LADDER_DAYS)[:n_intervals]]
+
+    @property
+    def both(self) -> Float32[Tensor, "class target span near"]:
+        """Give what is shared by all spans and what each has to itself, together."""
+        result: Tensor = self.up[:, :, None] + self.apart
+        return result
 
     def forward(self, features: Float32[Tensor, "row feature"]) -> Float32[Tensor, "row head near"]:
         """Give what `up` is multiplied with."""
@@ -97,7 +111,7 @@ class HazardHead(nn.Module):
         for part, std in ((self.shared, 1.0), (self.mix, 0.1)):
             nn.init.normal_(part.weight, std=std * width**-0.5)
             nn.init.zeros_(part.bias)
-        self.standing = Standing(n_features, self.n_classes, n_targets)
+        self.standing = Standing(n_features, (self.n_classes, n_targets, self.n_intervals))
         self.code = nn.Parameter(torch.randn(self.n_classes, n_targets, rank) * 0.05)
         self.bias = nn.Parameter(bias.clone())
 
@@ -122,9 +136,10 @@ class HazardHead(nn.Module):
             never: who never had them.
             slope: on what is said beyond the usual log hazards, by class.
         """
+        near = self.standing.both[:, target]
         first, again = (
             torch.einsum("rhbk,ck->rhcb", read.mixed[which], by * self.code[which, target])
-            + torch.einsum("rhd,cd->rhc", read.near, by * self.standing.up[which, target])[..., None]
+            + torch.einsum("rhd,csd->rhcs", read.near, by * near[which])[..., self.standing.span]
             + self.bias[which, target]
             for which, by in enumerate(slope)
         )
@@ -136,8 +151,9 @@ class HazardHead(nn.Module):
         chosen = read.mixed[which, cell.row, :, cell.interval]
         score = (chosen * self.code[which, cell.target][:, None]).sum(dim=2)
         # all rows and targets at once: cheaper than the many cells of each row one by one
-        every = torch.einsum("rhd,wtd->rwth", read.near, self.standing.up)
-        near = every[cell.row, which, cell.target]
+        every = torch.einsum("rhd,wtsd->rwtsh", read.near, self.standing.both)
+        span = torch.tensor(self.standing.span, device=cell.interval.device)
+        near = every[cell.row, which, cell.target, span[cell.interval]]
         bias = self.bias[which, cell.target, cell.interval]
         return (score + near + bias[:, None]).clamp(LOWEST, HIGHEST)
 

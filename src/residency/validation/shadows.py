@@ -25,7 +25,7 @@ from residency.model.adaptation import AdaptSpec
 from residency.model.adaptation.adapting import _learned
 from residency.model.adaptation.lowrank import adapter_of, merged
 from residency.model.attachments import Attaching, reading
-from residency.model.batches import Collator
+from residency.model.batches import Collator, usual_instants
 from residency.model.calibration import Calibration
 from residency.model.fitting import Setup, fit, network_with, setup
 from residency.model.marginals import marginals, marginals_of
@@ -79,7 +79,8 @@ class Room:
         data = dataclasses.replace(self.data, _splits=(split,))
         found = marginals_of(data, self.spec, base.marginals.targets)
         reader, drop = base.collator.reader, self.spec.modality_drop
-        collator = Collator(reader, found.targets, found.rate, self.spec.seed, (), drop)
+        each = usual_instants(data)
+        collator = Collator(reader, found.targets, found.rate, self.spec.seed, each, (), drop)
         return Setup(data, self.spec, found, collator)
 
     def taught(self, given: Setup) -> Network:

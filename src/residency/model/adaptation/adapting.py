@@ -24,7 +24,7 @@ from residency.model.adaptation.lowrank import adapter_of, baked, merged, with_a
 from residency.model.adaptation.spec import AdaptSpec
 from residency.model.adaptation.words import in_words_of
 from residency.model.attachments import reading
-from residency.model.batches import Collator, plan
+from residency.model.batches import Collator, plan, usual_instants
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.encoding import Encoded
@@ -139,7 +139,8 @@ def _setup(base: Model, data: Timelines, spec: AdaptSpec) -> Setup:
     targets: Targets = targets_of(base.vocabulary, codes, base.edges_days)
     found = marginals_of(data, settings, targets)
     encoded = tuple(_encoded(base, data, shard) for shard in range(len(data.shards))) if base.kinds else ()
-    collator = Collator(base.reader, targets, found.rate, spec.seed, encoded, settings.modality_drop)
+    each, drop = usual_instants(data), settings.modality_drop
+    collator = Collator(base.reader, targets, found.rate, spec.seed, each, encoded, drop)
     return Setup(data, settings, found, collator)
 
 

@@ -91,6 +91,7 @@ def baked(network: Network, calibration: Calibration) -> Network:
         result.hazard.bias.add_(factors.log()[:, :, None])
         result.hazard.code.mul_(slopes[:, None, None])
         result.hazard.standing.up.mul_(slopes[:, None, None])
+        result.hazard.standing.apart.mul_(slopes[:, None, None, None])
         result.label.logits.map["weight"].mul_(slope[:, None])
         result.label.logits.map["bias"].mul_(slope).add_(shift)
     return result
