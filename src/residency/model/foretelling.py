@@ -22,6 +22,7 @@ from residency.contract.progress import Progress
 from residency.model.batches import Foretold, Piece, cut_out, draw_instants, instants_of, plan
 from residency.model.checkpoint import read_tensors, write_tensors
 from residency.model.fitting import Setup
+from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
 from residency.model.outcomes import (
     HOUR,
@@ -34,7 +35,6 @@ from residency.model.outcomes import (
 )
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
-SPANS_DAYS: Final = (7.0, 365.25)  # before, between and after these, trees of their own: constant hazards
 _STREAM: Final = 5  # of random numbers
 _PER_PATIENT: Final = 24  # instants, about: those of one patient repeat each other
 _MOST: Final = 300_000  # instants

@@ -99,7 +99,8 @@ class Evidence:
                     ui.label(quoted).classes("r-muted")
             _cell("td", words.day(when))
             _cell("td", words.percent(whole))
-            _cell("td", words.percent(min(max(whole + said.change, 0.0), 1.0)))
+            without = words.percent(min(max(whole + said.change, 0.0), 1.0))
+            _cell("td", f"{without} ({100 * said.change:+.1f} points)")
 
     def _record(self, said: Moved) -> tuple[str, datetime | None]:
         """Say what a record is, and of when."""
