@@ -137,7 +137,7 @@ def test_every_dated_moment_of_a_pass_is_read_once(data: Timelines) -> None:
 def test_every_patient_weighs_the_same_however_many_instants_are_drawn(
     data: Timelines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("residency.model.batches.ROWS_PER_INDEX", 4)
+    monkeypatch.setattr("residency.model.instants.ROWS_PER_INDEX", 4)
     spec = ModelSpec(size="tiny", context=256, min_patients=10, threads=1)
     given = setup(data, spec, marginals(data, spec))
     weight, patients = Counter[float](), Counter[float]()

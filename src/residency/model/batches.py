@@ -1,6 +1,6 @@
 """In: packed timelines and a plan drawn from (seed, pass). Out: batches, with everything that is learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,19 +13,17 @@ from residency.contract.packed import ATTACHMENT_KINDS, Packed
 from residency.model.coming import Watch
 from residency.model.encoders.encoding import Encoded
 from residency.model.generative import Coming
+from residency.model.heads import N_HEADS
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
+from residency.model.instants import draw_instants, instants_each
 from residency.model.objectives import HazardTargets, Sampled, Told, bootstrap, sample
 from residency.model.outcomes import (
     HOUR,
     Followed,
-    Index,
     Targets,
-    draw_index,
-    draw_over_time,
     exposure,
     follow,
     interval_of,
-    joined,
     labelled,
     never_had,
 )
@@ -34,8 +32,6 @@ from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take, without
 from residency.timeline.segments import offsets, ranges, search
 
-LEAST_INDEX: Final = 2  # instants of a window after moments, and as many over time, however short it is
-ROWS_PER_INDEX: Final = 16
 COLUMNS: Final = 256
 _CHUNK: Final = 16  # batches whose windows are sorted by length together
 
@@ -211,13 +207,12 @@ class Collator:
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
         small, windows = cut_out(packed, piece)
-        worth = (self.instants / _n_instants(small)).astype(np.float32)
+        worth = (self.instants / instants_each(small)).astype(np.float32)
         encoded = self.encoded[piece.shard] if self.encoded else None
         if drop and encoded:
             small, windows = _with_kinds_dropped(small, windows, rng, self.modality_drop)
         rows, inputs = self.reader.read(small, windows, rng if drop else None, encoded=encoded)
-        row_of = np.full(small.n_moments, -1, np.int64)
-        row_of[rows.moment] = np.arange(len(rows.moment))
+        row_of = rows.row_of(small.n_moments)
         weight = bootstrap(np.asarray(small.subject), self.seed)
         followed = follow(small, draw_instants(small, rows, windows, rng), self.targets)
         held = followed.index
@@ -311,7 +306,7 @@ def hazard_targets(
     followed: Followed,
     targets: Targets,
     columns: Sampled,
-    weights: tuple[Float32[np.ndarray, "patient head"], Float32[np.ndarray, " patient"]],
+    weights: tuple[Float32[np.ndarray, "patient head"], Float32[np.ndarray, " patient"]] | None = None,
 ) -> HazardTargets:
     """Put what followed some instants into tensors.
 
@@ -320,9 +315,10 @@ def hazard_targets(
         followed: what followed.
         targets: that have hazards.
         columns: targets whose exposure is worked out.
-        weights: of each patient for each head, and whichever head.
+        weights: of each patient for each head, and whichever head; all 1 without.
     """
-    weight, worth = weights
+    ones = np.ones((packed.n_patients, N_HEADS), np.float32), np.ones(packed.n_patients, np.float32)
+    weight, worth = weights or ones
     index, edges = followed.index, targets.edges
     as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
     interval = interval_of(followed.wait, edges)
@@ -340,49 +336,6 @@ def hazard_targets(
         worth=tensor(worth[index.patient]),
         never=tensor(never_had(followed.found, index.patient, as_of, columns.target)),
     )
-
-
-def draw_instants(packed: Packed, rows: Rows, windows: Windows, rng: np.random.Generator) -> Index:
-    """Draw instants of each window, as many after moments as over time, rising by moment."""
-    chosen, n_each = _choose(rows, rng)
-    spans = (windows.patient, windows.low, windows.high)
-    return joined(
-        draw_index(packed, rows.moment[chosen], rows.window[chosen], rng),
-        draw_over_time(packed, spans, n_each, rng),
-    )
-
-
-def instants_of(pieces: Sequence[Piece]) -> int:
-    """Say how many instants are drawn in some pieces."""
-    return sum(int(2 * _n_each(piece.high - piece.low).sum()) for piece in pieces)
-
-
-def usual_instants(data: Timelines) -> float:
-    """Say how many instants are drawn of a train patient, in the mean."""
-    each = [_n_instants(packed)[data.split(n) == "train"] for n, packed in enumerate(data.shards)]
-    return float(np.concatenate(each).mean())
-
-
-def _n_instants(packed: Packed) -> Int64[np.ndarray, " patient"]:
-    """Say how many instants are drawn of each patient, about."""
-    return 2 * _n_each(np.diff(packed.moment_offset) - 1)
-
-
-def _n_each(length: Int64[np.ndarray, " window"]) -> Int64[np.ndarray, " window"]:
-    each: np.ndarray = np.maximum(LEAST_INDEX, length // ROWS_PER_INDEX)
-    return each
-
-
-def _choose(
-    rows: Rows, rng: np.random.Generator
-) -> tuple[Int64[np.ndarray, " index"], Int64[np.ndarray, " window"]]:
-    """Choose a few dated rows of each window, more of a longer one; and say how many of each."""
-    dated = np.flatnonzero(rows.order > 0)
-    shuffled = dated[np.lexsort((rng.random(len(dated)), rows.window[dated]))]
-    window = rows.window[shuffled]
-    number = np.arange(len(shuffled)) - np.searchsorted(window, window)
-    n_each = _n_each(np.bincount(rows.window) - 1)
-    return np.sort(shuffled[number < n_each[window]]), n_each
 
 
 def labels_of(packed: Packed, row_of: np.ndarray, weight: np.ndarray) -> Labels:

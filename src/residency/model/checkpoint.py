@@ -1,5 +1,6 @@
 """In: tensors of a training under way. Out: one safetensors file, whole or not at all, and back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,21 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    _put(path, checkpoint.tensors, {_POINT: msgspec.json.encode(checkpoint.point).decode()})
+
+
+def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Give the tensors that a file keeps; where it is not there yet, make and write them first."""
+    if not path.exists():
+        _put(path, make(), {})
+    return read_tensors(path)[0]
+
+
+def _put(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write beside, flush, rename."""
     beside = path.with_suffix(".tmp")
-    write_tensors(beside, checkpoint.tensors, {_POINT: msgspec.json.encode(checkpoint.point).decode()})
+    write_tensors(beside, tensors, metadata)
     beside.replace(path)
     flush_folder(path.parent)
 

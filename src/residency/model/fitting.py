@@ -17,12 +17,13 @@ from torch.nn.utils import clip_grad_norm_
 from residency.contract.errors import TrainingError
 from residency.contract.progress import Progress
 from residency.model import checkpoint
-from residency.model.batches import Batch, Collator, Piece, plan, usual_instants
+from residency.model.batches import Batch, Collator, Piece, plan
 from residency.model.checkpoint import Checkpoint, Curve, Point
 from residency.model.coming import Watch, valued_codes
 from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.heads import of_task
 from residency.model.inputs import Reader, layout
+from residency.model.instants import usual_instants
 from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build

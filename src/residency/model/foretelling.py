@@ -8,6 +8,7 @@ network alone answers.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,24 +16,17 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 
-from residency.contract.durable import flush_folder
 from residency.contract.errors import TrainingError
 from residency.contract.packed import Packed
 from residency.contract.progress import Progress
-from residency.model.batches import Foretold, Piece, cut_out, draw_instants, instants_of, plan
-from residency.model.checkpoint import read_tensors, write_tensors
+from residency.model.batches import Foretold, Piece, cut_out, hazard_targets, plan
+from residency.model.checkpoint import kept
 from residency.model.fitting import Setup
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
-from residency.model.outcomes import (
-    HOUR,
-    Targets,
-    exposure,
-    follow,
-    interval_of,
-    never_had,
-    targets_of,
-)
+from residency.model.instants import draw_instants, instants_of
+from residency.model.objectives import Sampled
+from residency.model.outcomes import HOUR, Targets, follow, targets_of
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
 _STREAM: Final = 5  # of random numbers
@@ -67,6 +61,11 @@ class Rows:
     days: Float32[np.ndarray, "row code interval"]
     came: Float32[np.ndarray, "row code interval"]
 
+    @cached_property
+    def weight(self) -> Float64[np.ndarray, " row"]:
+        """Weights by which every patient counts the same."""
+        return even(self.subject)
+
 
 def with_teacher(given: Setup, work: Path, progress: Progress) -> Setup:
     """Add what the spec's teacher says of labels and of first records; nothing without one.
@@ -97,13 +96,7 @@ def foretold(given: Setup, work: Path, progress: Progress) -> Setup:
         TrainingError: a code has no hazard, or LightGBM is not installed.
     """
     chosen = chosen_targets(given)
-    path = work / _FILE
-    if not path.exists():
-        beside = path.with_suffix(".tmp")
-        write_tensors(beside, _grown(given, chosen, progress), {})
-        beside.replace(path)
-        flush_folder(work)
-    said, _ = read_tensors(path)
+    said = kept(work / _FILE, lambda: _grown(given, chosen, progress))
     shards = range(len(given.data.shards))
     seen = sum(said[f"came/{n}"].sum(dim=(0, 2)).numpy() for n in shards) + 1.0
     n_instants = sum(len(said[f"time/{n}"]) for n in shards)
@@ -145,7 +138,7 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
         rate = _rates(rows, n, spans)
         rows.days[:, n] *= rate > 0
         expected[:, n] = (1.0 - TRUST) * expected[:, n] * (rate > 0) + TRUST * rate * rows.days[:, n]
-    weight = even(rows.subject).astype(np.float32)[:, None, None]
+    weight = rows.weight.astype(np.float32)[:, None, None]
     days, expected = rows.days * weight, expected * weight
     result = {}
     for number in range(len(given.data.shards)):
@@ -162,7 +155,11 @@ def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows
     rng = np.random.default_rng([given.spec.seed, _STREAM])
     n_patients = sum(int((given.data.split(n) == "train").sum()) for n in range(len(given.data.shards)))
     parts, shards = [], []
-    share = min(1.0, min(_MOST, _PER_PATIENT * n_patients) / max(instants_of(pieces), 1))
+    share = min(
+        1.0,
+        min(_MOST, _PER_PATIENT * n_patients)
+        / max(instants_of(piece.high - piece.low for piece in pieces), 1),
+    )
     for piece in pieces:
         part = _read(given.data.shards[piece.shard], piece, given.collator.reader, asked, share, rng)
         parts.append(part)
@@ -178,26 +175,23 @@ def _read(
 ) -> Rows:
     small, windows = cut_out(packed, piece)
     rows, inputs = reader.read(small, windows)
-    row_of = np.full(small.n_moments, -1, np.int64)
-    row_of[rows.moment] = np.arange(len(rows.moment))
     index = draw_instants(small, rows, windows, rng)
     index = index.take(rng.random(len(index.moment)) < share)
     followed = follow(small, index, asked)
-    as_of = np.array(small.moment_time[index.moment]) + index.elapsed
-    columns = np.arange(1, len(asked))
-    never = never_had(followed.found, index.patient, as_of, columns)
-    days = exposure(followed, asked.edges, columns, len(asked)) * never[:, :, None]
+    n_taught = len(asked) - 1  # death comes first among targets, and is not taught
+    every = Sampled(np.arange(1, len(asked)), np.ones(n_taught, np.float32))
+    truth = hazard_targets(small, followed, asked, every)
+    days = (truth.days * truth.never[:, :, None]).numpy()
     came = np.zeros_like(days)
-    interval = interval_of(followed.wait, asked.edges)
-    held = followed.first & (interval < days.shape[2]) & (followed.target > 0)
-    came[followed.row[held], followed.target[held] - 1, interval[held]] = 1.0
-    row = torch.from_numpy(row_of[index.moment])
+    held = truth.first & (truth.target > 0)
+    came[truth.row[held], truth.target[held] - 1, truth.interval[held]] = 1.0
+    row = torch.from_numpy(rows.row_of(small.n_moments)[index.moment])
     hours = torch.from_numpy((index.elapsed / HOUR).astype(np.float32))
     return Rows(
         features=features_at(inputs, row, hours),
         patient=piece.patient[index.patient],
         subject=np.asarray(small.subject)[index.patient],
-        time=as_of,
+        time=np.array(small.moment_time[index.moment]) + index.elapsed,
         days=days,
         came=came,
     )
@@ -220,7 +214,7 @@ def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.
     Patients count the same, however many instants are theirs and whether or not they fell ill. All weights
     together make an event count as its share of a patient: a leaf needs patients, not instants.
     """
-    lightgbm, fold, weight = boosting(), rows.subject % FOLDS, even(rows.subject)
+    lightgbm, fold, weight = boosting(), rows.subject % FOLDS, rows.weight
     rate = np.zeros(len(days), np.float32)
     for number in range(FOLDS):
         held, others = np.flatnonzero(fold == number), np.flatnonzero((fold != number) & (days > 0))

@@ -138,6 +138,12 @@ class Rows:
     age: Float32[np.ndarray, " row"]
     origin: Int64[np.ndarray, " window"]
 
+    def row_of(self, n_moments: int) -> Int64[np.ndarray, " moment"]:
+        """Give the row of each of the shard's moments; -1 for those that are not here."""
+        found = np.full(n_moments, -1, np.int64)
+        found[self.moment] = np.arange(len(self.moment))
+        return found
+
 
 def rows_of(packed: Packed, windows: Windows) -> Rows:
     """Give the rows of windows, one window after the other."""

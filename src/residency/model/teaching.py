@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from residency.contract.durable import flush_folder
 from residency.contract.errors import TrainingError
 from residency.contract.packed import Packed
 from residency.contract.progress import Progress
 from residency.model.batches import Piece, cut_out, labels_of, plan
-from residency.model.checkpoint import read_tensors, write_tensors
+from residency.model.checkpoint import kept
 from residency.model.fitting import Setup
 from residency.model.inputs import Inputs, Reader
 from residency.model.spec import ModelSpec
@@ -111,14 +110,12 @@ def taught(given: Setup, work: Path, progress: Progress) -> Setup:
     """
     if not given.data.labels:
         return given
-    path = work / _FILE
-    if not path.exists():
-        beside = path.with_suffix(".tmp")
+
+    def say() -> dict[str, Tensor]:
         told = _said(given.data, _rows(given.data, given.spec, given.collator.reader), progress)
-        write_tensors(beside, {str(n): torch.from_numpy(one) for n, one in enumerate(told)}, {})
-        beside.replace(path)
-        flush_folder(work)
-    said, _ = read_tensors(path)
+        return {str(n): torch.from_numpy(one) for n, one in enumerate(told)}
+
+    said = kept(work / _FILE, say)
     shards = [_soft(packed, said[str(n)].numpy()) for n, packed in enumerate(given.data.shards)]
     return replace(given, data=replace(given.data, shards=tuple(shards)))
 
@@ -139,9 +136,7 @@ def _rows(data: Timelines, spec: ModelSpec, reader: Reader) -> Rows:
 def _read(packed: Packed, piece: Piece, reader: Reader) -> Rows:
     small, windows = cut_out(packed, piece)
     rows, inputs = reader.read(small, windows)
-    row_of = np.full(small.n_moments, -1, np.int64)
-    row_of[rows.moment] = np.arange(len(rows.moment))
-    labels = labels_of(small, row_of, np.ones((small.n_patients, 1), np.float32))
+    labels = labels_of(small, rows.row_of(small.n_moments), np.ones((small.n_patients, 1), np.float32))
     patient = np.searchsorted(small.label_offset, labels.number.numpy(), "right") - 1
     begin = packed.label_offset[piece.patient]
     number = ranges(begin, packed.label_offset[piece.patient + 1] - begin)[labels.number]

@@ -25,9 +25,10 @@ from residency.model.adaptation import AdaptSpec
 from residency.model.adaptation.adapting import _learned
 from residency.model.adaptation.lowrank import adapter_of, merged
 from residency.model.attachments import Attaching, reading
-from residency.model.batches import Collator, usual_instants
+from residency.model.batches import Collator
 from residency.model.calibration import Calibration
 from residency.model.fitting import Setup, fit, network_with, setup
+from residency.model.instants import usual_instants
 from residency.model.marginals import marginals, marginals_of
 from residency.model.network import Network
 from residency.model.training import steady

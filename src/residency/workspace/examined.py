@@ -4,6 +4,7 @@ from typing import Any
 
 from residency.workspace import words
 from residency.workspace.client import Allowed, Figures, Standing
+from residency.workspace.windows import cell
 
 _METRICS = ("auroc", "auprc", "calibration_slope", "ici", "net_benefit")
 
@@ -51,7 +52,7 @@ def _task(item: Allowed, figures: list[Figures]) -> None:
     with ui.element("table").classes("r-table q-mt-xs"):
         with ui.element("tr"):
             for head in ("patients", "events", "", *map(words.metric, _METRICS)):
-                _cell("th", head)
+                cell("th", head)
         for measured in figures:
             _rows(measured, item)
 
@@ -64,15 +65,8 @@ def _rows(measured: Figures, item: Allowed) -> None:
     who = f"{words.population(measured.slice)}{judged}"
     for name, source in (("model", measured.model), ("trees", measured.baseline)):
         with ui.element("tr"):
-            _cell("td", who if name == "model" else "")
-            _cell("td", f"{measured.events:,} of {measured.patients:,}" if name == "model" else "")
-            _cell("td", name)
+            cell("td", who if name == "model" else "")
+            cell("td", f"{measured.events:,} of {measured.patients:,}" if name == "model" else "")
+            cell("td", name)
             for metric in _METRICS:
-                _cell("td", words.figure(source.get(metric)))
-
-
-def _cell(kind: str, text: str) -> None:
-    from nicegui import ui
-
-    with ui.element(kind):
-        ui.label(text)
+                cell("td", words.figure(source.get(metric)))

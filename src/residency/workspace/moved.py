@@ -6,12 +6,13 @@ What a record says is put on the page as text, as everywhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from residency.contract.errors import ResidencyError
 from residency.contract.questions import Answer, Citation, Modality, Moved
 from residency.workspace import words
 from residency.workspace.client import Allowed, Api, Attachment, Event, Listed
+from residency.workspace.windows import cell, head
 
 TITLE: Final = "What moved the model"
 NOT_WHY: Final = (
@@ -48,11 +49,7 @@ class Evidence:
         from nicegui import ui
 
         with ui.dialog() as dialog, ui.element("div").classes("r-card r-dialog"):
-            with ui.element("div").classes("r-dialog-head"):
-                ui.label(TITLE).classes("r-name")
-                ui.element("div").classes("r-grow")
-                ui.button("Close", on_click=dialog.close).props("flat no-caps dense")
-            ui.label(f"Patient {self.patient.reference}, born {words.born(self.patient)}").classes("r-title")
+            head(TITLE, self.patient, dialog)
             horizon = words.horizon(item.examined.horizons_days[-1])
             ui.label(f"{words.name(item.examined.outcome.name)} within {horizon}").classes("q-mb-sm")
             body = ui.element("div")
@@ -81,8 +78,8 @@ class Evidence:
         else:
             with ui.element("table").classes("r-table"):
                 with ui.element("tr"):
-                    for head in ("record", "newest", "figure with it", "without it"):
-                        _cell("th", head)
+                    for name in ("record", "newest", "figure with it", "without it"):
+                        cell("th", name)
                 whole = answer.risks[-1].probability
                 for said, quoted in rows:
                     self._row(said, quoted, whole)
@@ -97,10 +94,10 @@ class Evidence:
                 ui.label(what)
                 if quoted:
                     ui.label(quoted).classes("r-muted")
-            _cell("td", words.day(when))
-            _cell("td", words.percent(whole))
+            cell("td", words.day(when))
+            cell("td", words.percent(whole))
             without = words.percent(min(max(whole + said.change, 0.0), 1.0))
-            _cell("td", f"{without} ({100 * said.change:+.1f} points)")
+            cell("td", f"{without} ({100 * said.change:+.1f} points)")
 
     def _record(self, said: Moved) -> tuple[str, datetime | None]:
         """Say what a record is, and of when."""
@@ -128,10 +125,3 @@ class Evidence:
         text = await self.api.note(self.patient.subject_id, attached.number, self.as_of)
         said = " ".join(text[citation.start : citation.end].split())
         return f"“{said[:_MOST_SAID]}{'…' if len(said) > _MOST_SAID else ''}”"
-
-
-def _cell(kind: str, text: Any) -> None:
-    from nicegui import ui
-
-    with ui.element(kind):
-        ui.label(text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from residency.contract.errors import ResidencyError
 from residency.workspace import words
 from residency.workspace.client import Api, Attachment, Listed, Picture, Variant
+from residency.workspace.windows import cell, head
 
 _WINDOWS: Final = {"Lung": (-600.0, 1500.0), "Soft tissue": (40.0, 400.0), "Bone": (300.0, 1500.0)}
 NOT_DIAGNOSTIC: Final = (
@@ -66,14 +67,10 @@ class Opener:
             await viewer.draw()
 
     def _head(self, item: Attachment, dialog: Any) -> None:
-        """Say what it is, and whose: the two identifiers are on every window."""
+        """Say what it is, whose, and since when it is known."""
         from nicegui import ui
 
-        with ui.element("div").classes("r-dialog-head"):
-            ui.label(item.title).classes("r-name")
-            ui.element("div").classes("r-grow")
-            ui.button("Close", on_click=dialog.close).props("flat no-caps dense")
-        ui.label(f"Patient {self.patient.reference}, born {words.born(self.patient)}").classes("r-title")
+        head(item.title, self.patient, dialog)
         known = f"known {words.day(item.available)}" if item.available else "always known"
         about = [words.day(item.time) if item.time else "", known, item.source or ""]
         ui.label("; ".join(part for part in about if part)).classes("r-muted q-mb-sm")
@@ -91,14 +88,14 @@ def _genome(rows: tuple[Variant, ...], rows_in_all: int) -> None:
 
     with ui.element("div").classes("r-scroll r-tall"), ui.element("table").classes("r-table"):
         with ui.element("tr"):
-            for head in ("gene", "result", "genotype", "phenotype"):
-                _cell("th", head)
+            for name in ("gene", "result", "genotype", "phenotype"):
+                cell("th", name)
         for row in rows:
             with ui.element("tr"):
-                _cell("td", row.gene or "–")
-                _cell("td", _result(row))
-                _cell("td", words.genotype(row.genotype))
-                _cell("td", words.phenotype(row.gene, row.phenotype))
+                cell("td", row.gene or "–")
+                cell("td", _result(row))
+                cell("td", words.genotype(row.genotype))
+                cell("td", words.phenotype(row.gene, row.phenotype))
     if rows_in_all > len(rows):
         ui.label(f"… and {rows_in_all - len(rows):,} more").classes("r-muted")
     said = _AS_READ if any(row.phenotype for row in rows) else "This release's model reads no genomes."
@@ -110,13 +107,6 @@ def _result(row: Variant) -> str:
         return row.name or "–"
     place = f"{row.place} {row.change}" if row.place and row.change else row.place or row.change or ""
     return ", ".join(part for part in (row.name, place) if part) or "–"
-
-
-def _cell(kind: str, text: str) -> None:
-    from nicegui import ui
-
-    with ui.element(kind):
-        ui.label(text)
 
 
 class Viewer:

@@ -24,11 +24,12 @@ from residency.model.adaptation.lowrank import adapter_of, baked, merged, with_a
 from residency.model.adaptation.spec import AdaptSpec
 from residency.model.adaptation.words import in_words_of
 from residency.model.attachments import reading
-from residency.model.batches import Collator, plan, usual_instants
+from residency.model.batches import Collator, plan
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.encoding import Encoded
 from residency.model.fitting import CLIP, Setup, losses, rate_at, total
+from residency.model.instants import usual_instants
 from residency.model.marginals import marginals_of
 from residency.model.network import Network
 from residency.model.opened import Model

@@ -180,9 +180,7 @@ def _example(
 def _followed(lesson: Lesson, packed: Packed, index: Index, rng: np.random.Generator) -> HazardTargets:
     found = lesson.marginals
     followed = follow(packed, index, found.targets)
-    columns = sample(found.rate, COLUMNS, rng)
-    alike = np.ones((packed.n_patients, N_HEADS), np.float32), np.ones(packed.n_patients, np.float32)
-    return hazard_targets(packed, followed, found.targets, columns, alike)
+    return hazard_targets(packed, followed, found.targets, sample(found.rate, COLUMNS, rng))
 
 
 def _next_labels(packed: Packed, index: Index, n_tasks: int) -> Float32[np.ndarray, "image task"]:
