@@ -6,7 +6,9 @@ alone. Randomised weights: what a model of random weights calls evidence, taken 
 patients in whom a disease has begun unseen, whether one of its own signs is among the five, beside five codes
 drawn at random. Where the timelines have notes and images: how often these are among the evidence, and the
 cost; and of the newest note and image, as of codes: without the part that moves most and without another,
-with that part alone and with another alone, and without what random weights take for it.
+with that part alone and with another alone, and without what random weights take for it. Alone is a part of
+an image amid its median brightness, and a part of a note amid the other parts of another patient's note of
+its type: cut short, a note would be one that nobody writes, and what is left in it would count for more.
 """
 
 import copy
@@ -30,7 +32,7 @@ from residency.contract.questions import Answer, Forecast, Outcome
 from residency.model.encoders.note import NoteEncoder
 from residency.reasoning import Limits
 from residency.reasoning.evidence import without_codes
-from residency.reasoning.parts import PARTS, Part, parts_of
+from residency.reasoning.parts import PARTS, Part, parts_of, spans_of
 from residency.simulation.medicine import hospital as tables
 from residency.timeline import Attachments, Image, Note, concatenate, take, until
 from residency.timeline.attachments import IMAGE, NOTE
@@ -176,9 +178,9 @@ def forget(model: Model) -> None:
 
 def parts(of: Invented, senseless: Model, kind: int) -> None:
     """Say how faithful parts of the newest note or image of held-out patients are."""
-    rng = np.random.default_rng(0)
+    rng, others = np.random.default_rng(0), notes_of(of) if kind == NOTE else []
     found = np.array(
-        [row for cut, held in held_out(of) for row in judged_parts(of, senseless, kind, cut, held)]
+        [row for cut, held in held_out(of) for row in judged_parts(of, senseless, kind, cut, held, others)]
     )
     if not len(found):
         return
@@ -199,8 +201,23 @@ def parts(of: Invented, senseless: Model, kind: int) -> None:
         print(f"| {name} | {mean(a, rng)} | {mean(b, rng)} | {mean(a - b, rng)} |")
 
 
+def notes_of(of: Invented) -> list[tuple[int, Note]]:
+    """Give the newest notes of held-out patients, with whose they are."""
+    found = []
+    for cut, held in held_out(of):
+        mine = cut.attachment_ref[cut.attachment_kind == NOTE].astype(np.int64)
+        if len(mine):
+            found.append((int(cut.subject[0]), held.contents(NOTE, mine[-1:])[0]))
+    return found
+
+
 def judged_parts(
-    of: Invented, senseless: Model, kind: int, cut: Packed, held: Attachments
+    of: Invented,
+    senseless: Model,
+    kind: int,
+    cut: Packed,
+    held: Attachments,
+    others: list[tuple[int, Note]],
 ) -> Iterator[np.ndarray]:
     """Give of each disease: changes without each part, distances with each alone, senseless changes."""
     mine = np.flatnonzero(cut.attachment_kind == kind)
@@ -211,7 +228,12 @@ def judged_parts(
     held, without = parts_of(cut, held, documents)
     if len(without) != PARTS:
         return
-    held, alone = parts_alone(cut, held, documents, without)
+    strange = [note for who, note in others if who != int(cut.subject[0]) and note.kind == sorts[-1]]
+    held, alone = parts_alone(
+        cut, held, documents, without, [text for text in map(quarters, strange) if text]
+    )
+    if not alone:
+        return
     every = concatenate([cut, *(one.packed for one in without), *alone])
     ours, theirs = (risks_of(model, every, int(cut.moment_time[-1]), held) for model in (of.model, senseless))
     for own, other in zip(ours, theirs, strict=True):
@@ -219,17 +241,35 @@ def judged_parts(
             yield np.abs(np.concatenate([own[1:] - own[0], other[1 : 1 + PARTS] - other[0]]))
 
 
+def quarters(note: Note) -> list[str]:
+    """Cut a note as evidence does; nothing of one that is too short."""
+    spans = spans_of(note.text)
+    return [note.text[low:high] for low, high in spans] if len(spans) == PARTS else []
+
+
 def parts_alone(
-    cut: Packed, held: Attachments, documents: np.ndarray, without: list[Part]
+    cut: Packed, held: Attachments, documents: np.ndarray, without: list[Part], strange: list[list[str]]
 ) -> tuple[Attachments, list[Packed]]:
-    """Leave one part of the newest document, each in turn; older ones stay as they are."""
+    """Leave one part of the newest document, each in turn; older ones stay as they are.
+
+    Args:
+        cut: of one patient.
+        held: what it points at.
+        documents: of one sort.
+        without: the parts.
+        strange: other patients' notes of the sort, in parts; without any, nothing comes back of a note.
+    """
     kind = int(cut.attachment_kind[documents[-1]])
     ref = cut.attachment_ref[documents[-1:]].astype(np.int64)
     (whole,) = held.contents(kind, ref)
     contents: list[Note | Image] = []
-    for part in without:
+    if isinstance(whole, Note) and not strange:
+        return held, []
+    for place, part in enumerate(without):
         if isinstance(whole, Note):
-            contents.append(Note(whole.kind, whole.text[slice(*part.where)]))
+            amid = [*strange[int(cut.subject[0]) % len(strange)]]
+            amid[place] = whole.text[slice(*part.where)]
+            contents.append(Note(whole.kind, " ".join(amid)))
         elif isinstance(whole, Image):
             rows, columns = whole.pixels.shape[1:]
             left, top, right, bottom = part.where

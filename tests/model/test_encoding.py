@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from residency.contract.digests import digest_file, digest_of
@@ -52,8 +53,6 @@ class Dying(Counting):
 
 @pytest.fixture
 def notes() -> Attachments:
-    import polars as pl
-
     texts = ["a", "cough", "a", "fever and chills", "cough"]
     return Attachments.of(
         notes=pl.DataFrame({"subject_id": range(5), "text": texts, "source": [f"N/{n}" for n in range(5)]})
@@ -97,6 +96,29 @@ def test_what_is_only_supposed_is_not_kept_and_what_is_kept_is_not_encoded_again
         encode(supposed, np.array([0, 1, *new]), encoder, cache, kind=NOTE)
     assert encoder.given == ["no cough"]
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == before
+
+
+def test_another_process_leaves_a_sentence_out_without_working_out_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    said = ["Has a cough.", "Denies fever.", "Smokes ten a day."]
+    table = pl.DataFrame({"subject_id": [1], "text": [" ".join(said)], "source": ["N/1"]})
+    whole = Attachments.of(notes=table)
+    encode(whole, np.arange(1), NoteEncoder(), Cache(tmp_path / "kept"), kind=NOTE)
+    supposed, new = whole.beside(NOTE, np.array([0]), [Note("", " ".join(said[1:]))])
+    found, expected = NoteEncoder(), NoteEncoder()
+    vectors = encode(supposed, np.array(new), found, Cache(tmp_path / "kept"), kind=NOTE)
+    assert found.n_sentences == 0
+    alone = encode(supposed, np.array(new), expected, Cache(None), kind=NOTE)
+    assert expected.n_sentences == 2
+    np.testing.assert_array_equal(vectors.vector, alone.vector)
+
+
+def test_sentences_that_are_only_supposed_are_not_kept(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    table = pl.DataFrame({"subject_id": [1], "text": ["Has a cough."], "source": ["N/1"]})
+    supposed, new = Attachments.of(notes=table).beside(NOTE, np.array([0]), [Note("", "Has a fever.")])
+    encode(supposed, np.array(new), NoteEncoder(), Cache(tmp_path / "kept"), kind=NOTE)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_killed_encoding_goes_on_where_it_stopped(
@@ -154,13 +176,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     n = [0]
 
     def watched(encode: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(encoder: Any, batch: list[Any]) -> Any:
+        def counting(encoder: Any, batch: list[Any], *pieces: Any) -> Any:
             n[0] += len(batch)
-            return encode(encoder, batch)
+            return encode(encoder, batch, *pieces)
 
         return counting
 
-    for kind in (NoteEncoder, ImageEncoder, VariantsEncoder):
+    monkeypatch.setattr(NoteEncoder, "encode_by_pieces", watched(NoteEncoder.encode_by_pieces))
+    for kind in (ImageEncoder, VariantsEncoder):
         monkeypatch.setattr(kind, "encode", watched(kind.encode))
     return lambda: n[0]
 

@@ -1,13 +1,15 @@
 """In: vectors by digest of content. Out: the same, for as long as the folder lives.
 
 One folder an encoder, named by its digest; in it files that hold some attachments each, named by the digest
-of what is in them. A file appears whole or not at all, so processes may share a folder. Nothing here is named
-by, or tells, whose it is.
+of what is in them; in a folder in it, likewise, pieces that attachments have in common. A file appears whole
+or not at all, so processes may share a folder. Nothing here is named by, or tells, whose it is.
 """
 
 import os
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from residency.contract.digests import digest_of
 
 _MOST_IN_MEMORY: Final = 20_000  # attachments that no folder keeps
+_PIECES: Final = "pieces"
 
 
 class Cache:
@@ -32,6 +35,11 @@ class Cache:
         self._known: dict[str, np.ndarray] = {}
         self._passing: dict[str, np.ndarray] = {}
         self._read: set[str] = set()
+
+    @cached_property
+    def pieces(self) -> "Cache | None":
+        """Vectors of pieces of attachments, [1, width]; None without a folder."""
+        return Cache(self.folder / _PIECES) if self.folder is not None else None
 
     def get(self, digests: list[str]) -> dict[str, np.ndarray]:
         """Give what is known."""
@@ -86,6 +94,31 @@ class Cache:
                 self._known.update(_contents(load_file(path)))
             except (SafetensorError, OSError, KeyError):
                 path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Vectors of texts that documents have in common, such as sentences.
+
+    Attributes:
+        cache: where they are kept; None to keep none.
+        passing: whether new ones are not to be kept.
+    """
+
+    cache: Cache | None = None
+    passing: bool = True
+
+    def get(self, texts: list[str]) -> dict[str, np.ndarray]:
+        """Give the vectors that are known."""
+        if self.cache is None:
+            return {}
+        digests = {digest_of(text): text for text in texts}
+        return {digests[digest]: vector[0] for digest, vector in self.cache.get(list(digests)).items()}
+
+    def put(self, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep vectors."""
+        if self.cache is not None and not self.passing:
+            self.cache.put({digest_of(text): vector[None] for text, vector in vectors.items()})
 
 
 def _contents(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float16, Int64
+from jaxtyping import Bool, Float, Float16, Int64
 
 from residency.contract.packed import ATTACHMENT_KINDS
 from residency.contract.plugins import Encoder
 from residency.contract.progress import Progress, silent
-from residency.model.encoders.cache import Cache
+from residency.model.encoders.cache import Cache, Pieces
 from residency.timeline import Attachments
 from residency.timeline.pixels import PixelStore
 
@@ -30,6 +30,20 @@ class Vectors:
     begin: Int64[np.ndarray, " row"]
     count: Int64[np.ndarray, " row"]
     vector: Float16[np.ndarray, "vector width"]
+
+
+@runtime_checkable
+class ByPieces(Encoder, Protocol):
+    """An encoder of what has pieces in common, whose vectors are worth keeping too.
+
+    Of a document that is known a part may be supposed away: its other pieces are then at hand.
+    """
+
+    def encode_by_pieces(
+        self, batch: list[Any], pieces: Pieces
+    ) -> tuple[Float[np.ndarray, "attachment vector width"], Bool[np.ndarray, "attachment vector"]]:
+        """Do as `encode` does, with the pieces that are known."""
+        ...
 
 
 Encoded = dict[str, Vectors]
@@ -67,7 +81,11 @@ def encode(
     for done, batch in _batches(attachments, lacking, kind):
         progress(f"encode {ATTACHMENT_KINDS[kind]}", done, len(lacking))
         contents = attachments.contents(kind, [lacking[digest] for digest in batch])
-        vectors, counts = encoder.encode(list(contents))
+        if isinstance(encoder, ByPieces):
+            pieces = Pieces(cache.pieces, attachments.passing)
+            vectors, counts = encoder.encode_by_pieces(list(contents), pieces)
+        else:
+            vectors, counts = encoder.encode(list(contents))
         new = {digest: vectors[row][counts[row]].astype(np.float16) for row, digest in enumerate(batch)}
         cache.put(new, passing=attachments.passing)
         known |= new

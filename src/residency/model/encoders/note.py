@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float16
 
 from residency.contract.digests import digest_of
+from residency.model.encoders.cache import Pieces
 from residency.model.encoders.facts import TABLE, rules
 from residency.model.encoders.minilm import DIGEST, WIDTH, MiniLm
 from residency.model.encoders.sentences import Sentence, sentences_of
@@ -61,9 +62,15 @@ class NoteEncoder:
         self, batch: list[Any]
     ) -> tuple[Float[np.ndarray, "attachment vector width"], Bool[np.ndarray, "attachment vector"]]:
         """Give up to four vectors a note."""
+        return self.encode_by_pieces(batch, Pieces())
+
+    def encode_by_pieces(
+        self, batch: list[Any], pieces: Pieces
+    ) -> tuple[Float[np.ndarray, "attachment vector width"], Bool[np.ndarray, "attachment vector"]]:
+        """Do the same, with the sentences that are known."""
         notes: list[Note] = batch
         split = [sentences_of(note.text, rules().headings) for note in notes]
-        meaning = self._meanings([sentence.text for sentence in chain.from_iterable(split)])
+        meaning = self._meanings([sentence.text for sentence in chain.from_iterable(split)], pieces)
         vectors = np.zeros((len(notes), PARTS, self.width), np.float32)
         counts = np.zeros((len(notes), PARTS), bool)
         for row, sentences in enumerate(split):
@@ -90,13 +97,18 @@ class NoteEncoder:
             self._said[sentence] = [WIDTH + rules().places[pair] for pair in facts]
         return self._said[sentence]
 
-    def _meanings(self, texts: list[str]) -> dict[str, np.ndarray]:
+    def _meanings(self, texts: list[str], pieces: Pieces) -> dict[str, np.ndarray]:
         """Give the vector of each sentence that speaks of health, working out those that are new."""
         wanted = [text for text in dict.fromkeys(texts) if rules().speaks_of_health(text)]
         new = [text for text in dict.fromkeys(map(_plain, wanted)) if text not in self._known]
         if new:
+            self._known |= pieces.get(new)
+            new = [text for text in new if text not in self._known]
+        if new:
             self.n_sentences += len(new)
-            self._known.update(zip(new, self._meaning.encode(new).astype(np.float16), strict=True))
+            worked_out = dict(zip(new, self._meaning.encode(new).astype(np.float16), strict=True))
+            pieces.put(worked_out)
+            self._known |= worked_out
         found = {text: self._known[_plain(text)] for text in wanted}
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
