@@ -13,27 +13,16 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-from invented import Invented, hospital, made
+from invented import TASKS, Invented, hospital, made
 
 from residency.validation.baseline import BaselineSpec
 from residency.validation.cohort import Cohort, cohort_of
 from residency.validation.features import features, layout_of, windows_for
 from residency.validation.predicting import Bench, predict
 from residency.validation.tasks import load_tasks
-from residency.validation.truth import RISK_FILE, best_possible
+from residency.validation.truth import best_possible
 
-TASKS = Path(__file__).parents[1] / "examples" / "hospital" / "tasks"
 N_DRAWS = 200
-
-
-def truth_of(of: Invented) -> Path:
-    """Give the folder of the true risks of the timelines' patients."""
-    if (of.folder / "truth").exists():
-        return of.folder / "truth"
-    known = of.folder / "known"
-    known.mkdir(exist_ok=True)
-    of.truth("risk").write_parquet(known / RISK_FILE)
-    return known
 
 
 def auroc(score: np.ndarray, chance: np.ndarray, weight: np.ndarray) -> float:
@@ -98,7 +87,7 @@ def with_interval(
 def main(folder: Path, n_patients: int = 2000, seed: int = 1) -> None:
     """Print the table."""
     of = made(folder, hospital(n_patients, seed))
-    tasks, truth = load_tasks(TASKS), truth_of(of)
+    tasks, truth = load_tasks(TASKS), of.risks
     bench = Bench(of.model, of.timelines, truth, BaselineSpec(), 0, tasks)
     print(
         "| first diagnosis | network | LightGBM | taught true chances, a third of the patients | all |"

@@ -28,8 +28,10 @@ from residency import (
 )
 from residency.contract.identifiers import subject_id_of
 from residency.model.adaptation import in_words_of
+from residency.validation.truth import RISK_FILE
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TASKS = Path(__file__).parents[1] / "examples" / "hospital" / "tasks"
 CODES = {  # each disease, as its first record is known
     "type_2_diabetes": ("ICD10CM/E11",),
     "chronic_kidney_disease": ("ICD10CM/N18",),
@@ -64,6 +66,17 @@ class Invented:
     def judges(self, shard: int) -> np.ndarray:
         """Give the rows of patients of whom the model learnt nothing: held out, or of another site."""
         return np.flatnonzero(np.isin(self.timelines.split(shard), ["held_out", "external"]))
+
+    @cached_property
+    def risks(self) -> Path:
+        """Give the folder with the true risks of the timelines' patients, as an examination reads them."""
+        own = self.folder / "truth"
+        if own.exists():
+            return own
+        known = self.folder / "known"
+        known.mkdir(exist_ok=True)
+        self.truth("risk").write_parquet(known / RISK_FILE)
+        return known
 
     def truth(self, name: str) -> pl.DataFrame:
         """Give a table of the truth, with the patients' `subject_id`."""

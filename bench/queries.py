@@ -1,10 +1,11 @@
-"""Sets, thresholds and bounds on held-out patients: `bench/queries.py FOLDER [PATIENTS] [SEED]`. Simulated.
+"""Sets, thresholds and bounds on held-out patients: `bench/queries.py [FOLDER] [PATIENTS] [SEED]`. Simulated.
 
 Asked twice a year, and in stays for what is to come before discharge. A row counts whose patient was seen to
 the horizon, or to what ended the window. Beside each, LightGBM taught on the train patients for that query.
 """
 
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,5 +185,7 @@ def _as_sum(of: Invented, test: Asked, query: Query) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(made(Path(sys.argv[1]), hospital(*map(int, sys.argv[2:4] or (1000, 11)))))
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(words[0]) if words else Path(temporary)
+        main(made(folder, hospital(*map(int, words[1:3] or (1000, 11)))))

@@ -1,7 +1,8 @@
-"""Small data: `bench/small_data.py FOLDER TASKS [PATIENTS SEED]`. Network and LightGBM on a few patients.
+"""Small data: `bench/small_data.py [FOLDER] [PATIENTS] [SEED]`. Network and LightGBM on a few patients.
 
-FOLDER holds `timelines` and `truth` of a larger simulated hospital. Of its train and tuning patients only so
-many teach, the same for both; its held-out patients judge. The vocabulary is that of all train patients.
+FOLDER holds `timelines` and `truth` of a larger simulated hospital; without, one of 4,000 is made. Of its
+train and tuning patients only so many teach, the same for both; its held-out patients judge. The vocabulary
+is that of all train patients.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from invented import NOW
+from invented import NOW, TASKS, Invented, hospital, made
 
 from residency import Model, ModelSpec, Timelines
 from residency.contract.lineage import Step
@@ -60,15 +61,14 @@ def shown(found: Metric | None) -> str:
     return "–" if found is None else f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def main() -> None:
+def main(of: Invented, n_patients: int = 500, seed: int = 0) -> None:
     """Train, examine, print."""
-    folder, tasks = Path(sys.argv[1]), load_tasks(Path(sys.argv[2]))
-    n_patients, seed = map(int, sys.argv[3:] or ("500", "0"))
-    data = few(Timelines.open(folder / "timelines"), n_patients, seed)
+    folder, tasks = of.folder / "timelines", load_tasks(TASKS)
+    data = few(of.timelines, n_patients, seed)
     spec = ModelSpec(size="small", seed=seed, threads=1)
     with tempfile.TemporaryDirectory() as place:
-        model = learned(data, folder / "timelines", Path(place) / "model", spec)
-        bench = Bench(model, data, folder / "truth", BaselineSpec(), seed, tasks)
+        model = learned(data, folder, Path(place) / "model", spec)
+        bench = Bench(model, data, of.risks, BaselineSpec(), seed, tasks)
         print(f"{n_patients} patients teach\n| first diagnosis | held out; events | network | LightGBM |"
               " network − LightGBM | best possible |\n|---|---|---|---|---|---|")  # fmt: skip
         for task in tasks:
@@ -84,4 +84,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as temporary:
+        given = Path(words[0]) if words else Path(temporary)
+        main(made(given, hospital(4000, 11), with_model=False), *map(int, words[1:]))

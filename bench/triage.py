@@ -1,17 +1,18 @@
-"""How many patients a second a panel is ranked: `bench/triage.py FOLDER`, by one process and by all cores.
+"""How many patients a second a panel is ranked: `bench/triage.py [FOLDER] [PATIENTS] [SEED]`.
 
-Of one process, seconds of CPU; of several, by the clock, their start included.
+By one process, in seconds of CPU; by all cores, by the clock, their start included.
 """
 
 import os
 import sys
+import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
-from invented import CODES, Invented
+from invented import CODES, hospital, made
 
 from residency.contract.processes import spread
 from residency.contract.questions import AnyQuestion, Changes, Differential, Forecast, Outcome
@@ -19,9 +20,9 @@ from residency.reasoning import Triage
 from residency.reasoning.answers import instant
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, n_patients: int = 1000, seed: int = 11) -> None:
     """Print a table."""
-    of = Invented(folder)
+    of = made(folder, hospital(n_patients, seed))
     torch.set_num_threads(1)
     outcomes = tuple(Outcome(name=name, codes=codes) for name, codes in CODES.items())
     latest = max(int(np.max(packed.moment_time)) for packed in of.timelines.shards)
@@ -47,4 +48,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as temporary:
+        main(Path(words[0]) if words else Path(temporary), *map(int, words[1:]))
