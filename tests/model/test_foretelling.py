@@ -1,5 +1,6 @@
 """Trees say what first records they expect of a train patient, never by that patient's own."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -7,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import poisson
+from scipy.stats import poisson, spearmanr
 from sklearn.metrics import roc_auc_score
 
 from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY
 from residency.contract.progress import silent
 from residency.model import Model, ModelSpec, train
-from residency.model.batches import Foretold, plan
-from residency.model.fitting import Setup, network_of, setup
-from residency.model.foretelling import even, foretold
+from residency.model.batches import Batch, Foretold, plan
+from residency.model.fitting import Setup, losses, network_of, setup
+from residency.model.foretelling import FIRST_PASSES, even, foretold
 from residency.model.heads import N_HEADS
 from residency.model.marginals import marginals
 from residency.model.objectives import Told, foretold_loss
@@ -133,6 +134,58 @@ def test_a_pass_meets_every_instant_once(learned: Setup) -> None:
     assert days == pytest.approx(sum(float(one.days.sum()) for one in lessons), rel=1e-5)
 
 
+def batches(learned: Setup, split: str) -> Iterator[Batch]:
+    rng = np.random.default_rng(3)
+    for piece in plan(learned.data, split, SPEC, None):
+        yield learned.collator.collate(learned.data.shards[piece.shard], piece, rng, drop=False)
+
+
+def test_after_the_first_lessons_the_record_alone_says_much_of_what_the_teacher_says(learned: Setup) -> None:
+    network, teacher, pupil = network_of(learned).eval(), [], []
+    head = network.hazard
+    for batch in batches(learned, "train"):
+        if batch.told is not None:
+            told = batch.told
+            never = torch.ones(len(told.row), 1, dtype=torch.bool)
+            with torch.no_grad():
+                features = network.record(batch.inputs).features(told.row, told.hours)
+                read = head.read(torch.zeros(len(features), head.shared.in_features), features)
+                rate = head.columns(read, told.target, never).exp().mean(dim=1)
+            at_risk = told.days.sum(dim=(1, 2)) > 0
+            teacher.append((told.came.sum(dim=2) / told.days.sum(dim=2))[at_risk])
+            pupil.append(((rate * told.days).sum(dim=2) / told.days.sum(dim=2))[at_risk])
+    assert spearmanr(torch.cat(teacher), torch.cat(pupil)).statistic > 0.5
+
+
+def test_first_lessons_move_what_is_taught_alone(given: Setup, learned: Setup) -> None:
+    one, two = network_of(given), network_of(learned)
+    moved = {
+        name
+        for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
+    assert moved == {f"hazard.standing.{name}" for name in ("up", "apart", "down.weight")}
+    (taught,) = learned.collator.foretold[0].target.tolist()
+    others = [n for n in range(len(given.marginals.targets)) if n != taught]
+    assert not two.hazard.standing.both[:, others].any()
+    assert not two.hazard.standing.both[1].any()
+
+
+def test_of_what_is_taught_a_train_patient_teaches_nothing_besides(learned: Setup) -> None:
+    network = network_of(learned)
+    (taught,) = learned.collator.foretold[0].target.tolist()
+    for split, moves in (("train", False), ("tuning", True)):
+        network.zero_grad()
+        for batch in batches(learned, split):
+            if (batch.told is None) == moves:
+                losses(network, learned, batch)["hazard"].backward()
+        gradient = network.hazard.bias.grad
+        assert gradient is not None
+        assert bool(gradient[0, taught].any()) == moves
+        assert gradient[1, taught].any()
+        assert gradient[0, 0].any()
+
+
 def test_nobody_but_train_patients_is_told_of(learned: Setup) -> None:
     rng = np.random.default_rng(3)
     for piece in plan(learned.data, "tuning", SPEC, None):
@@ -171,7 +224,7 @@ def test_a_training_taken_up_again_reads_what_was_kept(given: Setup, tmp_path: P
     told: list[str] = []
     first = foretold(given, tmp_path, lambda what, *_: told.append(what))
     again = foretold(given, tmp_path, lambda what, *_: told.append(what))
-    assert told == ["grow trees"]
+    assert told == ["grow trees", *["first lessons"] * FIRST_PASSES]
 
     def kept(one: Setup) -> list[np.ndarray]:
         return [array for said in one.collator.foretold for array in vars(said).values()]
@@ -190,7 +243,7 @@ def test_a_taught_model_keeps_nothing_of_single_patients(
 ) -> None:
     train(timelines, tmp_path / "model", SPEC, now=now)
     assert ILL in Model.open(tmp_path / "model").targets
-    assert not list((tmp_path / "model").rglob("*foretold*"))
+    assert not list((tmp_path / "model").rglob("*lessons*"))
 
 
 def test_a_code_without_a_hazard_is_refused(given: Setup, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -43,12 +43,21 @@ WEIGHTS: Final = {"label": 1.0, "hazard": 0.25, "next": 0.25, "future": 0.02, "q
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a training needs that does not change while it runs."""
+    """Everything a training needs that does not change while it runs.
+
+    Attributes:
+        data: timelines.
+        spec: how large, how long.
+        marginals: of the train patients.
+        collator: makes batches.
+        begun: what the hazards read straight from the record, as a teacher's first lessons leave it.
+    """
 
     data: Timelines
     spec: ModelSpec
     marginals: Marginals
     collator: Collator
+    begun: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_passes(self) -> int:
@@ -100,7 +109,10 @@ def network_of(given: Setup) -> Network:
         tensor(found.again(valued_codes(given.data.vocabulary))),
         (tensor(routine.log_rate), tensor(routine.lead), tensor(routine.together)),
     )
-    return build(given.spec, sizes)
+    network = build(given.spec, sizes)
+    if given.begun:
+        network.hazard.standing.load_state_dict(dict(given.begun))
+    return network
 
 
 def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
@@ -111,6 +123,8 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     z = network.waiting(states[batch.index_row], batch.index_hours)
     features = record.features(batch.index_row, batch.index_hours)
     scale = given.hazard_scale.to(states.device)
+    if batch.told is not None:
+        scale[0, batch.told.target] = 0.0  # learned from the teacher alone, who knows what came
     parts = {
         "hazard": hazard_loss(network.hazard, z, features, batch.hazard, scale),
         "next": next_loss(

@@ -3,8 +3,11 @@
 Few events teach a network many numbers badly; trees pick a few of them. So they teach (knowledge
 distillation: Hinton, 2015) the first records of chosen codes: trees grown on three quarters of the train
 patients, with a Poisson likelihood of hazards constant over spans of time, say what they expect of the last
-quarter. The network learns a mean of that and of what came. No patient's trees ever saw that patient; the
-network alone answers.
+quarter. The network learns a mean of that and of what came, and nothing else of these records. No patient's
+trees ever saw that patient; the network alone answers.
+
+A pass over the patients is too few for the many numbers that a head reads straight from the record. That part
+is small, and what it reads is at hand: it has lessons of its own, before the network as a whole begins.
 """
 
 from dataclasses import dataclass, replace
@@ -15,18 +18,23 @@ from typing import Any, Final
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
 
 from residency.contract.errors import TrainingError
 from residency.contract.packed import Packed
 from residency.contract.progress import Progress
+from residency.model import checkpoint
 from residency.model.batches import Foretold, Piece, cut_out, hazard_targets, plan
-from residency.model.checkpoint import kept
-from residency.model.fitting import Setup
+from residency.model.checkpoint import kept, named, under
+from residency.model.fitting import CLIP, DECAY_NEAR, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
 from residency.model.instants import draw_instants, instants_of
-from residency.model.objectives import Sampled
+from residency.model.moments import n_panel_features
+from residency.model.objectives import Sampled, Told, bootstrap, foretold_loss
 from residency.model.outcomes import HOUR, Targets, follow, targets_of
+from residency.model.standing import Standing
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
 _STREAM: Final = 5  # of random numbers
@@ -37,7 +45,11 @@ _LEAST_ILL: Final = 20  # patients with the record within a span, for trees of t
 _TREES: Final = 100
 _RATE: Final = 0.06
 _LEAF: Final = 10.0  # expected patients with the record (times e^0.7, as LightGBM counts) that a leaf needs
-_FILE: Final = "foretold.safetensors"
+FIRST_PASSES: Final = 8  # of first lessons
+_AT_ONCE: Final = 512  # instants
+_LEARNING_RATE: Final = 1e-3
+_FILE: Final = "lessons.safetensors"
+_BEGUN: Final = "begun"
 _KEPT: Final = ("patient", "time", "days", "came")
 
 
@@ -97,15 +109,13 @@ def foretold(given: Setup, work: Path, progress: Progress) -> Setup:
     """
     chosen = chosen_targets(given)
     said = kept(work / _FILE, lambda: _grown(given, chosen, progress))
-    shards = range(len(given.data.shards))
-    seen = sum(said[f"came/{n}"].sum(dim=(0, 2)).numpy() for n in shards) + 1.0
-    n_instants = sum(len(said[f"time/{n}"]) for n in shards)
-    scale = (seen**-0.5 * n_instants / (seen**0.5).sum()).astype(np.float32)  # as `Marginals.scale`
+    scale = said["scale"].numpy()
     lessons = []
-    for n in shards:
+    for n in range(len(given.data.shards)):
         patient, time, days, came = (said[f"{name}/{n}"].numpy() for name in _KEPT)
         lessons.append(Foretold(patient, time, days, came, chosen, scale))
-    return replace(given, collator=replace(given.collator, foretold=tuple(lessons)))
+    collator = replace(given.collator, foretold=tuple(lessons))
+    return replace(given, collator=collator, begun=under(_BEGUN, said))
 
 
 def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
@@ -139,14 +149,65 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
         rows.days[:, n] *= rate > 0
         expected[:, n] = (1.0 - TRUST) * expected[:, n] * (rate > 0) + TRUST * rate * rows.days[:, n]
     weight = rows.weight.astype(np.float32)[:, None, None]
-    days, expected = rows.days * weight, expected * weight
-    result = {}
+    lessons = replace(rows, days=rows.days * weight, came=expected * weight)
+    seen = lessons.came.sum(axis=(0, 2), dtype=np.float64) + 1.0
+    scale = (seen**-0.5 * len(lessons.time) / (seen**0.5).sum()).astype(np.float32)  # as `Marginals.scale`
+    result = {"scale": torch.from_numpy(scale)}
+    result |= named(_BEGUN, _first_lessons(given, lessons, chosen, scale, progress))
     for number in range(len(given.data.shards)):
         mine = np.flatnonzero(shard == number)
-        mine = mine[np.lexsort((rows.time[mine], rows.patient[mine]))]
-        for name, array in zip(_KEPT, (rows.patient, rows.time, days, expected), strict=True):
-            result[f"{name}/{number}"] = torch.from_numpy(array[mine])
+        mine = mine[np.lexsort((lessons.time[mine], lessons.patient[mine]))]
+        for name in _KEPT:
+            result[f"{name}/{number}"] = torch.from_numpy(getattr(lessons, name)[mine])
     return result
+
+
+def _first_lessons(
+    given: Setup,
+    lessons: Rows,
+    chosen: Int64[np.ndarray, " code"],
+    scale: Float32[np.ndarray, " code"],
+    progress: Progress,
+) -> dict[str, torch.Tensor]:
+    """Teach what the hazard head reads straight from the record, without the trunk; give its numbers."""
+    layout = given.collator.reader.layout
+    head, tensor = network_of(given).hazard, torch.from_numpy
+    part, n_rows = head.standing, len(lessons.time)
+    panel = tensor(lessons.features[:, : 4 * len(layout.panel)]).view(n_rows, 4, -1)
+    record, weight = Standing(panel, {}, layout.n_valued), bootstrap(lessons.subject, given.spec.seed)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [part.down.weight], "weight_decay": DECAY_NEAR},
+            {"params": [part.up, part.apart], "weight_decay": 0.0},
+        ]
+    )
+    rng = np.random.default_rng([given.spec.seed, _STREAM, 1])
+    for number in range(FIRST_PASSES):
+        progress("first lessons", number + 1, FIRST_PASSES)
+        batches = np.array_split(rng.permutation(n_rows), max(1, n_rows // _AT_ONCE))
+        for at, rows in enumerate(batches):
+            for group in optimiser.param_groups:
+                group["lr"] = _LEARNING_RATE * rate_at((number + at / len(batches)) / FIRST_PASSES)
+            told = Told(
+                row=tensor(rows),
+                hours=torch.zeros(len(rows)),
+                days=tensor(lessons.days[rows]),
+                came=tensor(lessons.came[rows]),
+                weight=tensor(weight[rows]),
+                target=tensor(chosen),
+                scale=tensor(scale),
+            )
+            features = record.features(told.row, told.hours)
+            features = functional.pad(features, (0, part.down.in_features - features.shape[1]))
+            z = torch.zeros(len(rows), head.shared.in_features)
+            loss = foretold_loss(head, z, features, told)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            clip_grad_norm_([part.down.weight, part.up, part.apart], CLIP)
+            optimiser.step()
+    with torch.no_grad():
+        part.down.weight[:, n_panel_features(len(layout.panel), layout.n_valued) :] = 0.0  # documents: unread
+    return checkpoint.same(dict(part.named_parameters()))
 
 
 def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows]:
