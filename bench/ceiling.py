@@ -18,25 +18,26 @@ from invented import TASKS, Invented, hospital, made
 from residency.validation.baseline import BaselineSpec
 from residency.validation.cohort import Cohort, cohort_of
 from residency.validation.features import features, layout_of, windows_for
+from residency.validation.metrics import auroc
 from residency.validation.predicting import Bench, predict
+from residency.validation.tally import Tally
 from residency.validation.tasks import load_tasks
 from residency.validation.truth import best_possible
 
 N_DRAWS = 200
 
 
-def auroc(score: np.ndarray, chance: np.ndarray, weight: np.ndarray) -> float:
-    """Give the chance that of two index times, one with the event and one without, the first ranks higher.
+def against_chances(score: np.ndarray, chance: np.ndarray, weight: np.ndarray) -> float:
+    """Give the AUROC in which each index time counts as an event by its true chance.
 
     Args:
         score: [row].
         chance: true chance of the event, [row].
         weight: [row].
     """
-    _, group = np.unique(score, return_inverse=True)
-    ill, well = (np.bincount(group, weight * share) for share in (chance, 1 - chance))
-    below = np.cumsum(well) - well / 2
-    return float((ill * below).sum() / (ill.sum() * well.sum()))
+    level, group = np.unique(score, return_inverse=True)
+    ill, well = (np.bincount(group, weight * share)[:, None] for share in (chance, 1 - chance))
+    return float(auroc(Tally(level, ill, well))[0])
 
 
 def taught(rows: np.ndarray, chance: np.ndarray, weight: np.ndarray, tuning: np.ndarray, x: np.ndarray):
@@ -76,8 +77,8 @@ def with_interval(
     rng, n = np.random.default_rng(0), int(patient.max()) + 1
 
     def of(weight: np.ndarray) -> float:
-        found = auroc(score, chance, weight)
-        return found if beside is None else found - auroc(beside, chance, weight)
+        found = against_chances(score, chance, weight)
+        return found if beside is None else found - against_chances(beside, chance, weight)
 
     draws = [of(weight * np.bincount(rng.integers(n, size=n), minlength=n)[patient]) for _ in range(N_DRAWS)]
     low, high = np.quantile(draws, [0.025, 0.975])

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from residency.contract.packed import Packed
-from residency.model.inputs import Attached, Inputs, Reader, layout, whole
+from residency.model.inputs import Attached, Inputs, Reader, whole
+from residency.model.layout import layout
 from residency.model.standing import gathered, n_features, standing_of
 from residency.timeline import Timelines
 

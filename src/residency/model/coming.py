@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from residency.contract.packed import Packed
 from residency.model.generative import Coming, Results
-from residency.model.inputs import Layout
+from residency.model.layout import Layout
 from residency.model.outcomes import ABSENT, HOUR, Followed, Index, Targets, days_between, interval_of
 from residency.model.queries import Queried
 from residency.model.querying import First, bins_of, later_of, sets_of

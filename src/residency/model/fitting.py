@@ -22,8 +22,9 @@ from residency.model.checkpoint import Checkpoint, Curve, Point
 from residency.model.coming import Watch, valued_codes
 from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.heads import of_task
-from residency.model.inputs import Reader, layout
+from residency.model.inputs import Reader
 from residency.model.instants import usual_instants
+from residency.model.layout import layout
 from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
@@ -122,7 +123,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     record = network.record(batch.inputs)
     z = network.waiting(states[batch.index_row], batch.index_hours)
     features = record.features(batch.index_row, batch.index_hours)
-    scale = given.hazard_scale.to(states.device)
+    scale = given.hazard_scale.to(states.device).clone()
     if batch.told is not None:
         scale[0, batch.told.target] = 0.0  # learned from the teacher alone, who knows what came
     parts = {

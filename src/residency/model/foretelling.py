@@ -24,9 +24,8 @@ from torch.nn.utils import clip_grad_norm_
 from residency.contract.errors import TrainingError
 from residency.contract.packed import Packed
 from residency.contract.progress import Progress
-from residency.model import checkpoint
 from residency.model.batches import Foretold, Piece, cut_out, hazard_targets, plan
-from residency.model.checkpoint import kept, named, under
+from residency.model.checkpoint import kept, named, same, under
 from residency.model.fitting import CLIP, DECAY_NEAR, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
@@ -171,10 +170,19 @@ def _first_lessons(
 ) -> dict[str, torch.Tensor]:
     """Teach what the hazard head reads straight from the record, without the trunk; give its numbers."""
     layout = given.collator.reader.layout
-    head, tensor = network_of(given).hazard, torch.from_numpy
-    part, n_rows = head.standing, len(lessons.time)
-    panel = tensor(lessons.features[:, : 4 * len(layout.panel)]).view(n_rows, 4, -1)
-    record, weight = Standing(panel, {}, layout.n_valued), bootstrap(lessons.subject, given.spec.seed)
+    head, tensor, n = network_of(given).hazard, torch.from_numpy, len(lessons.time)
+    part = head.standing
+    panel = tensor(lessons.features[:, : 4 * len(layout.panel)]).view(n, 4, -1)
+    record = Standing(panel, {}, layout.n_valued)
+    told = Told(
+        row=torch.arange(n),
+        hours=torch.zeros(n),
+        days=tensor(lessons.days),
+        came=tensor(lessons.came),
+        weight=tensor(bootstrap(lessons.subject, given.spec.seed)),
+        target=tensor(chosen),
+        scale=tensor(scale),
+    )
     optimiser = torch.optim.AdamW(
         [
             {"params": [part.down.weight], "weight_decay": DECAY_NEAR},
@@ -184,30 +192,22 @@ def _first_lessons(
     rng = np.random.default_rng([given.spec.seed, _STREAM, 1])
     for number in range(FIRST_PASSES):
         progress("first lessons", number + 1, FIRST_PASSES)
-        batches = np.array_split(rng.permutation(n_rows), max(1, n_rows // _AT_ONCE))
+        batches = np.array_split(rng.permutation(n), max(1, n // _AT_ONCE))
         for at, rows in enumerate(batches):
             for group in optimiser.param_groups:
                 group["lr"] = _LEARNING_RATE * rate_at((number + at / len(batches)) / FIRST_PASSES)
-            told = Told(
-                row=tensor(rows),
-                hours=torch.zeros(len(rows)),
-                days=tensor(lessons.days[rows]),
-                came=tensor(lessons.came[rows]),
-                weight=tensor(weight[rows]),
-                target=tensor(chosen),
-                scale=tensor(scale),
-            )
-            features = record.features(told.row, told.hours)
+            batch = told.take(tensor(rows))
+            features = record.features(batch.row, batch.hours)
             features = functional.pad(features, (0, part.down.in_features - features.shape[1]))
-            z = torch.zeros(len(rows), head.shared.in_features)
-            loss = foretold_loss(head, z, features, told)
+            no_state = torch.zeros(len(rows), head.shared.in_features)
+            loss = foretold_loss(head, no_state, features, batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            clip_grad_norm_([part.down.weight, part.up, part.apart], CLIP)
+            clip_grad_norm_(part.parameters(), CLIP)
             optimiser.step()
     with torch.no_grad():
-        part.down.weight[:, n_panel_features(len(layout.panel), layout.n_valued) :] = 0.0  # documents: unread
-    return checkpoint.same(dict(part.named_parameters()))
+        part.down.weight[:, n_panel_features(*layout.size) :] = 0.0  # documents: unread
+    return same(dict(part.named_parameters()))
 
 
 def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows]:

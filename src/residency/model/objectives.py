@@ -1,6 +1,6 @@
 """In: what the heads say and what followed. Out: losses, one number each, fit to be added."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,6 +63,11 @@ class Told:
     weight: Float32[Tensor, "instant head"]
     target: Int64[Tensor, " taught"]
     scale: Float32[Tensor, " taught"]
+
+    def take(self, chosen: Int64[Tensor, " chosen"]) -> "Told":
+        """Give some instants."""
+        each = {name: getattr(self, name)[chosen] for name in ("row", "hours", "days", "came", "weight")}
+        return replace(self, **each)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from residency.model.coming import valued_codes
 from residency.model.encoders.encoding import Encoded
 from residency.model.generative import VALUE_BINS, Results
 from residency.model.heads import N_HEADS
-from residency.model.inputs import Reader, Windows, layout, whole
+from residency.model.inputs import Reader, Windows, whole
+from residency.model.layout import layout
 from residency.model.measuring import Measured, measured_of
 from residency.model.network import Network, Sizes, build, no_routine
 from residency.model.outcomes import ABSENT, links, never_had
