@@ -1,8 +1,8 @@
-"""Small data: `bench/small_data.py [FOLDER] [PATIENTS] [SEED]`. Network and LightGBM on a few patients.
+"""Small data: `bench/small_data.py [FOLDER] [PATIENTS] [SEED] [TAUGHT]`. Both learn from a few patients.
 
 FOLDER holds `timelines` and `truth` of a larger simulated hospital; without, one of 4,000 is made. Of its
 train and tuning patients only so many teach, the same for both; its held-out patients judge. The vocabulary
-is that of all train patients.
+is that of all train patients. TAUGHT is 1 where trees teach the network what first records to expect.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from residency.contract.progress import silent
 from residency.contract.report import Metric
 from residency.model.attachments import Attaching
 from residency.model.fitting import fit, setup
+from residency.model.foretelling import with_teacher
 from residency.model.marginals import marginals
 from residency.model.training import conclude, steady
 from residency.timeline import take
@@ -26,7 +27,7 @@ from residency.validation.baseline import BaselineSpec
 from residency.validation.examination import ValidationSpec, examined
 from residency.validation.landmarks import hashed
 from residency.validation.predicting import Bench, predict
-from residency.validation.tasks import load_tasks
+from residency.validation.tasks import CodedOutcome, load_tasks
 
 
 def few(data: Timelines, n_patients: int, seed: int) -> Timelines:
@@ -51,7 +52,7 @@ def learned(data: Timelines, folder: Path, out: Path, spec: ModelSpec) -> Model:
     step = Step(out, name="train", inputs=[folder], spec={}, now=NOW)
     with step, steady(spec.threads, strict=True):
         given = setup(data, spec, marginals(data, spec))
-        training = fit(given, step.work, silent)
+        training = fit(with_teacher(given, step.work, silent), step.work, silent)
         conclude(step, given, training.best, training.point, Attaching({}, {}))
     return Model.open(out)
 
@@ -61,11 +62,15 @@ def shown(found: Metric | None) -> str:
     return "–" if found is None else f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
-def main(of: Invented, n_patients: int = 500, seed: int = 0) -> None:
+def main(of: Invented, n_patients: int = 500, seed: int = 0, taught: int = 0) -> None:
     """Train, examine, print."""
     folder, tasks = of.folder / "timelines", load_tasks(TASKS)
     data = few(of.timelines, n_patients, seed)
     spec = ModelSpec(size="small", seed=seed, threads=1)
+    if taught:
+        coded = (task.outcome for task in tasks if isinstance(task.outcome, CodedOutcome))
+        codes = tuple(sorted({code for outcome in coded for code in outcome.codes}))
+        spec = dataclasses.replace(spec, teacher="trees", taught=codes)
     with tempfile.TemporaryDirectory() as place:
         model = learned(data, folder, Path(place) / "model", spec)
         bench = Bench(model, data, of.risks, BaselineSpec(), seed, tasks)

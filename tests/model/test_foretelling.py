@@ -15,7 +15,7 @@ from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY
 from residency.contract.progress import silent
 from residency.model import Model, ModelSpec, train
-from residency.model.batches import Batch, Foretold, plan
+from residency.model.batches import Batch, plan
 from residency.model.fitting import Setup, losses, network_of, setup
 from residency.model.foretelling import FIRST_PASSES, even, foretold
 from residency.model.heads import N_HEADS
@@ -113,7 +113,9 @@ def test_what_trees_expect_of_a_patient_hangs_on_others_alone(
     same, moved = [], []
     for shard, (one, two) in enumerate(zip(learned.collator.foretold, told.collator.foretold, strict=True)):
         assert (one.time == two.time).all()
-        open_ = (one.days[:, 0] > 0) & (one.days[:, 0] == two.days[:, 0])  # nothing came there
+        until = (onset(given.data, shard)[one.patient] - one.time) / DAY
+        before = given.marginals.targets.edges_days[1:] < until[:, None]
+        open_ = before & (one.came[:, 0] > 0) & (two.came[:, 0] > 0)  # trees speak of it, in both worlds
         rates = [np.where(open_, x.came[:, 0] / np.maximum(x.days[:, 0], 1e-9), 0.0) for x in (one, two)]
         mine = np.array(given.data.shards[shard].subject)[one.patient] % FOLDS == 1
         same.append(np.abs(rates[0] - rates[1])[mine].max(initial=0.0))
@@ -148,7 +150,7 @@ def test_after_the_first_lessons_the_record_alone_says_much_of_what_the_teacher_
             told = batch.told
             never = torch.ones(len(told.row), 1, dtype=torch.bool)
             with torch.no_grad():
-                features = network.record(batch.inputs).features(told.row, told.hours)
+                features = network.record(batch.inputs).numbers(told.row, told.hours)
                 read = head.read(torch.zeros(len(features), head.shared.in_features), features)
                 rate = head.columns(read, told.target, never).exp().mean(dim=1)
             at_risk = told.days.sum(dim=(1, 2)) > 0
@@ -232,10 +234,18 @@ def test_a_training_taken_up_again_reads_what_was_kept(given: Setup, tmp_path: P
     assert all((a == b).all() for a, b in zip(kept(first), kept(again), strict=True))
 
 
-def test_a_code_that_too_few_had_is_not_taught(given: Setup, tmp_path: Path, monkeypatch) -> None:
+def test_of_a_code_that_too_few_had_what_came_teaches(
+    given: Setup, learned: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("residency.model.foretelling._LEAST_ILL", 10**6)
-    lessons: tuple[Foretold, ...] = foretold(given, tmp_path, silent).collator.foretold
-    assert all((one.days == 0).all() and (one.came == 0).all() for one in lessons)
+    lessons = foretold(given, tmp_path, silent).collator.foretold
+    for shard, (one, with_trees) in enumerate(zip(lessons, learned.collator.foretold, strict=True)):
+        assert np.array_equal(one.days, with_trees.days)
+        assert ((one.came > 0).sum(axis=(1, 2)) <= 1).all()  # a record comes in one interval, or not at all
+        assert ((with_trees.came > 0).sum(axis=(1, 2)) > 1).any()
+        due = onset(given.data, shard)[one.patient] > one.time
+        assert not one.came[~due].any()
+    assert sum(float(one.came.sum()) for one in lessons) > 0
 
 
 def test_a_taught_model_keeps_nothing_of_single_patients(

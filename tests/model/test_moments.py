@@ -12,6 +12,7 @@ from residency.model.moments import (
     VALUE_FEATURES,
     hats,
     panel_features,
+    plain_numbers,
 )
 
 
@@ -46,12 +47,16 @@ def test_the_standing_record_is_spread_as_hats_spread_each_of_its_numbers() -> N
     ]
     value = [
         hats(rank * (RANK_KNOTS - 1), RANK_KNOTS),
-        torch.stack(
-            [4 * rank - 2, 8 * (rank - 0.7).clamp(min=0), 8 * (0.3 - rank).clamp(min=0)], dim=-1
-        ).nan_to_num(),
         torch.stack([change.clamp(min=0.0), (-change).clamp(min=0.0)], dim=-1).nan_to_num(),
     ]
     found = panel_features(rank, hours, change, count).split([7 * SEEN_FEATURES, valued * VALUE_FEATURES], 1)
     for part, expected in zip(found, (seen, value), strict=True):
         knots = torch.cat(expected, dim=-1).transpose(1, 2)
         torch.testing.assert_close(part.view(knots.shape), knots)
+
+
+def test_plain_numbers_are_the_rank_and_its_reach_into_either_tail() -> None:
+    rank = torch.tensor([[0.5, 0.0, 1.0], [math.nan, 0.2, 0.9]])
+    of_each = plain_numbers(rank).view(2, 3, 3)  # numbers of all codes lie together
+    torch.testing.assert_close(of_each[0], torch.tensor([[0.0, -2.0, 2.0], [0.0, 0.0, 2.4], [0.0, 2.4, 0.0]]))
+    torch.testing.assert_close(of_each[1], torch.tensor([[0.0, -1.2, 1.6], [0.0, 0.0, 1.6], [0.0, 0.8, 0.0]]))

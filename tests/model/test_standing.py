@@ -8,7 +8,7 @@ import torch
 from residency.contract.packed import Packed
 from residency.model.inputs import Attached, Inputs, Reader, whole
 from residency.model.layout import layout
-from residency.model.standing import gathered, n_features, standing_of
+from residency.model.standing import gathered, n_features, n_numbers, standing_of
 from residency.timeline import Timelines
 
 WIDTH = 3
@@ -58,6 +58,17 @@ def test_a_batch_without_attachments_has_as_many_numbers(data: Timelines) -> Non
     features = standing_of(inputs, {"note": WIDTH}).features(torch.arange(2), torch.zeros(2))
     assert features.shape == (2, n_features((5, inputs.rank.shape[1]), {"note": WIDTH}))
     assert (features[:, -WIDTH - 1 :] == 0).all()
+
+
+def test_plain_numbers_lie_before_the_features(data: Timelines) -> None:
+    _, inputs = read(data, np.arange(3))
+    record, rows = standing_of(inputs, {"note": WIDTH}), torch.arange(len(inputs.place))
+    hours = torch.ones(len(rows))
+    numbers, features = record.numbers(rows, hours), record.features(rows, hours)
+    assert numbers.shape == (len(rows), n_numbers((5, record.n_valued), {"note": WIDTH}))
+    assert torch.equal(numbers[:, -features.shape[1] :], features)
+    own = numbers[:, : record.n_valued] / 4 + 0.5
+    torch.testing.assert_close(own, torch.nan_to_num(inputs.rank, nan=0.5))
 
 
 def test_records_of_batches_come_together_as_those_of_one(data: Timelines) -> None:

@@ -122,7 +122,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
         states = network(batch.inputs).float()
     record = network.record(batch.inputs)
     z = network.waiting(states[batch.index_row], batch.index_hours)
-    features = record.features(batch.index_row, batch.index_hours)
+    features = record.numbers(batch.index_row, batch.index_hours)
     scale = given.hazard_scale.to(states.device).clone()
     if batch.told is not None:
         scale[0, batch.told.target] = 0.0  # learned from the teacher alone, who knows what came
@@ -145,7 +145,7 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     if batch.told is not None:
         told = batch.told
         z = network.waiting(states[told.row], told.hours)
-        parts["foretold"] = foretold_loss(network.hazard, z, record.features(told.row, told.hours), told)
+        parts["foretold"] = foretold_loss(network.hazard, z, record.numbers(told.row, told.hours), told)
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)

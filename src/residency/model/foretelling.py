@@ -30,10 +30,9 @@ from residency.model.fitting import CLIP, DECAY_NEAR, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
 from residency.model.instants import draw_instants, instants_of
-from residency.model.moments import n_panel_features
 from residency.model.objectives import Sampled, Told, bootstrap, foretold_loss
 from residency.model.outcomes import HOUR, Targets, follow, targets_of
-from residency.model.standing import Standing
+from residency.model.standing import Standing, n_numbers
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
 _STREAM: Final = 5  # of random numbers
@@ -141,12 +140,12 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
     asked = targets_of(given.data.vocabulary, targets.code[chosen], targets.edges_days)
     shard, rows = _rows(given, asked)
     spans = np.searchsorted(SPANS_DAYS, targets.edges_days[:-1], "right")
-    expected = np.array(rows.came)
+    expected = np.empty_like(rows.came)
     for n in range(len(chosen)):
         progress("grow trees", n + 1, len(chosen))
-        rate = _rates(rows, n, spans)
-        rows.days[:, n] *= rate > 0
-        expected[:, n] = (1.0 - TRUST) * expected[:, n] * (rate > 0) + TRUST * rate * rows.days[:, n]
+        rate, came = _rates(rows, n, spans), rows.came[:, n]
+        said = (1.0 - TRUST) * came + TRUST * rate * rows.days[:, n]
+        expected[:, n] = np.where(rate > 0, said, came)  # of what no trees speak, what came teaches
     weight = rows.weight.astype(np.float32)[:, None, None]
     lessons = replace(rows, days=rows.days * weight, came=expected * weight)
     seen = lessons.came.sum(axis=(0, 2), dtype=np.float64) + 1.0
@@ -197,7 +196,7 @@ def _first_lessons(
             for group in optimiser.param_groups:
                 group["lr"] = _LEARNING_RATE * rate_at((number + at / len(batches)) / FIRST_PASSES)
             batch = told.take(tensor(rows))
-            features = record.features(batch.row, batch.hours)
+            features = record.numbers(batch.row, batch.hours)
             features = functional.pad(features, (0, part.down.in_features - features.shape[1]))
             no_state = torch.zeros(len(rows), head.shared.in_features)
             loss = foretold_loss(head, no_state, features, batch)
@@ -206,7 +205,7 @@ def _first_lessons(
             clip_grad_norm_(part.parameters(), CLIP)
             optimiser.step()
     with torch.no_grad():
-        part.down.weight[:, n_panel_features(*layout.size) :] = 0.0  # documents: unread
+        part.down.weight[:, n_numbers(layout.size, {}) :] = 0.0  # documents: unread
     return same(dict(part.named_parameters()))
 
 

@@ -17,7 +17,8 @@ COUNT_KNOTS: Final = 4
 AGO_KNOTS: Final = 7  # as HOUR_KNOTS, twice as wide
 _AT_ONCE: Final = 1024  # rows whose standing record is spread at once: it stays near the processor
 SEEN_FEATURES: Final = AGO_KNOTS + COUNT_KNOTS + 1  # of every code of the panel
-VALUE_FEATURES: Final = RANK_KNOTS + 5  # of a code with values besides
+VALUE_FEATURES: Final = RANK_KNOTS + 2  # of a code with values besides
+PLAIN_NUMBERS: Final = 3  # of a code with values
 TAIL: Final = 0.3  # of ranks, at either end, that have a slope of their own
 PLAIN: Final = 4.0  # times a rank: of few patients the plain numbers are learnt before the knots
 
@@ -159,8 +160,7 @@ def panel_features(
 ) -> Float32[Tensor, "row feature"]:
     """Spread the standing record over knots, knot by knot: each knot's numbers of all codes lie together.
 
-    Beside its knots a rank stands as plain numbers: itself, and how far it lies in either tail. `hats`, in
-    place: half of a small model's work is here.
+    `hats`, in place: half of a small model's work is here.
     """
     n, (n_panel, n_valued) = len(rank), (hours.shape[1], rank.shape[1])
     result = rank.new_empty(n, n_panel_features(n_panel, n_valued))
@@ -170,12 +170,16 @@ def panel_features(
     _spread(torch.log1p(count), seen[:, AGO_KNOTS:-1])
     seen[:, -1] = hours <= 0
     _spread(rank * (RANK_KNOTS - 1), value[:, :RANK_KNOTS])
-    high, low = functional.relu(rank - 1.0 + TAIL), functional.relu(TAIL - rank)
-    plain = torch.stack([PLAIN * (rank - 0.5), 2 * PLAIN * high, 2 * PLAIN * low], dim=1)
-    value[:, RANK_KNOTS:-2] = torch.nan_to_num(plain)
     change = torch.nan_to_num(change)
     value[:, -2], value[:, -1] = functional.relu(change), functional.relu(-change)
     return result
+
+
+def plain_numbers(rank: Float32[Tensor, "row valued"]) -> Float32[Tensor, "row number"]:
+    """Give each rank as it is, and how far it lies in either tail; 0 where there is none."""
+    high, low = functional.relu(rank - 1.0 + TAIL), functional.relu(TAIL - rank)
+    plain = torch.stack([PLAIN * (rank - 0.5), 2 * PLAIN * high, 2 * PLAIN * low], dim=1)
+    return torch.nan_to_num(plain).flatten(1)
 
 
 def _spread(x: Float32[Tensor, "row code"], into: Float32[Tensor, "row knot code"]) -> None:

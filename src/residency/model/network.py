@@ -12,7 +12,7 @@ from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder, n_panel_features
 from residency.model.queries import QueryHead
 from residency.model.spec import ModelSpec
-from residency.model.standing import Standing, n_features, standing_of
+from residency.model.standing import Standing, n_features, n_numbers, standing_of
 from residency.model.trunk import Trunk
 
 
@@ -59,10 +59,10 @@ class Network(nn.Module):
         n_standing = n_panel_features(*sizes.panel)
         self.encoder = MomentEncoder(sizes.n_rows, n_standing, shape.width, shape.drop, sizes.modalities)
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
-        reads = shape.width, n_features(sizes.panel, sizes.modalities)
+        record = sizes.panel, sizes.modalities
         self.waiting = Waiting(shape.width)
-        self.hazard = HazardHead(reads, shape.code_rank, sizes.bias)
-        self.label = LabelHead(reads, sizes.prior)
+        self.hazard = HazardHead((shape.width, n_numbers(*record)), shape.code_rank, sizes.bias)
+        self.label = LabelHead((shape.width, n_features(*record)), sizes.prior)
         self.following = NextHead(shape.width, *sizes.panel)
         self.future = FutureHead(shape.width, len(sizes.later), *sizes.routine)
         self.query = QueryHead(shape.width, sizes.bias.shape[1], sizes.later)

@@ -263,7 +263,7 @@ class Model:
                 at = torch.from_numpy(moment[part])
                 z = self.network.waiting(states.z[at], hours[part])
                 head, none = self.network.hazard, torch.from_numpy(never[part])
-                features = states.record.features(at, hours[part])
+                features = states.record.numbers(at, hours[part])
                 rate = head.columns(head.read(z, features), chosen, none, self.calibration.slopes).exp()
                 factor = torch.where(none, first, again)
             result[part] = (rate * factor[:, None, :, None]).numpy()

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.model.inputs import Inputs
-from residency.model.moments import n_panel_features, panel_features
+from residency.model.moments import PLAIN_NUMBERS, n_panel_features, panel_features, plain_numbers
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,26 @@ class Standing:
             parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]
         return torch.cat(parts, dim=1)
 
+    def numbers(
+        self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
+    ) -> Float32[Tensor, "chosen number"]:
+        """Give the features, and before them the ranks as plain numbers.
+
+        Hazards read these: of few patients plain numbers are learnt before knots. Labels, one an hour of
+        every patient, need them at no size, and what they take from them does not travel (LOG).
+        """
+        plain = plain_numbers(self.panel[row, 0, : self.n_valued])
+        return torch.cat([plain, self.features(row, hours)], dim=1)
+
 
 def n_features(panel: tuple[int, int], modalities: dict[str, int]) -> int:
     """Give how many numbers `Standing.features` has, of a panel with so many codes, so many with values."""
     return n_panel_features(*panel) + sum(width + 1 for width in modalities.values())
+
+
+def n_numbers(panel: tuple[int, int], modalities: dict[str, int]) -> int:
+    """Give how many numbers `Standing.numbers` has."""
+    return PLAIN_NUMBERS * panel[1] + n_features(panel, modalities)
 
 
 def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:

@@ -222,7 +222,7 @@ def told(given: Setup, network: Network) -> Told:
             states, record = network(batch.inputs), network.record(batch.inputs)
             z = network.waiting(states[batch.index_row], batch.index_hours)
             read, truth = (
-                network.hazard.read(z, record.features(batch.index_row, batch.index_hours)),
+                network.hazard.read(z, record.numbers(batch.index_row, batch.index_hours)),
                 batch.hazard,
             )
             rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1)

@@ -194,7 +194,7 @@ def _deviance(given: Setup, network: Network, batch: Batch) -> np.ndarray:
     """Give the deviance of the hazards and the instants, the loss of the labels and their number."""
     states, record = network(batch.inputs), network.record(batch.inputs)
     z, truth = network.waiting(states[batch.index_row], batch.index_hours), batch.hazard
-    read = network.hazard.read(z, record.features(batch.index_row, batch.index_hours))
+    read = network.hazard.read(z, record.numbers(batch.index_row, batch.index_hours))
     rate = network.hazard.columns(read, truth.columns, truth.never).exp().mean(dim=1).double()
     first, again = given.hazard_scale.double()[:, truth.columns]
     scale = torch.where(truth.never, first, again) * truth.column_weight
