@@ -22,7 +22,7 @@ from residency.contract.questions import Forecast, NextTest, Outcome
 from residency.reasoning import Limits
 from residency.reasoning.index import place
 from residency.reasoning.supposing import Result, suppose
-from residency.reasoning.trying import Choice, Tried, choices, tests
+from residency.reasoning.trying import Choice, Tried, choices, results_of, tests
 from residency.simulation.contacts import Person, person
 from residency.simulation.course import course
 from residency.simulation.measurements import levels, sheet
@@ -38,9 +38,9 @@ USUAL = {
 CHECK_UP = ("glucose", "creatinine", "haemoglobin", "tsh")
 OFFERED = ("hba1c", "glucose", "creatinine", "albumin_creatinine", "haemoglobin", "nt_pro_bnp", "tsh")
 HORIZON, ACT_ABOVE = 365.25, 0.06
-N_ILL, N_HEALTHY, MOST_TESTS, N_RESULTS = 25, 35, 3, 5
+N_ILL, N_HEALTHY, MOST_TESTS = 25, 35, 3
 EVERYTHING = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
-PRICES = (1.0, 4.0, 16.0)  # net true positives in 10,000 that a dollar must bring
+PRICES = (0.01, 0.1, 1.0)  # net true positives in 10,000 that a dollar must bring
 
 
 @dataclass
@@ -137,9 +137,8 @@ def asked(of: Invented, some: list[Case]) -> list[Case]:
 
 
 def tried(of: Invented, some: list[Case], offered: tuple[Choice, ...]) -> list[list[Tried]]:
-    """Suppose every test not yet done of every case, all at once: five results of each, as likely."""
+    """Suppose every test not yet done of every case, all at once, with all results that may come."""
     found: list[list[Tried]] = [[] for _ in some]
-    levels_ = (np.arange(N_RESULTS) + 0.5) / N_RESULTS
     for disease in USUAL:
         rows = [n for n, one in enumerate(some) if one.disease == disease]
         if not rows:
@@ -151,27 +150,34 @@ def tried(of: Invented, some: list[Case], offered: tuple[Choice, ...]) -> list[l
         for choice in offered:
             code = of.model.vocabulary.codes[choice.code]
             come = of.model.measured(states, at.moment, at.elapsed_days, code)
-            values = np.stack([come.quantile(level) for level in levels_], axis=1).astype(float)
             for k, n in enumerate(rows):
                 if choice.name not in some[n].done:
-                    results = [(Result(choice.code, float(value)),) for value in values[k]]
+                    value, weight = results_of(come, k)
+                    results = [(Result(choice.code, float(one)),) for one in value]
                     parts.append(suppose(some[n].packed, results, some[n].as_of))
-                    owner.append((n, choice, values[k]))
+                    owner.append((n, choice, value, weight))
         as_of = np.concatenate([index.as_of for _, index in parts])
         risk = risks(of, concatenate([one for one, _ in parts]), as_of, disease)
-        for (n, choice, value), under in zip(owner, risk.reshape(-1, N_RESULTS), strict=True):
-            found[n].append(Tried(choice, value, np.full(N_RESULTS, 1 / N_RESULTS), under))
+        ends = np.cumsum([len(value) for _, _, value, _ in owner])[:-1]
+        for (n, choice, value, weight), under in zip(owner, np.split(risk, ends), strict=True):
+            found[n].append(Tried(choice, value, weight, under))
     return found
 
 
-def advised(of: Invented, some: list[Case], offered: tuple[Choice, ...], price: float) -> list[Case]:
-    """Do the test that is worth most for its cost, until none is worth it."""
+def advised(
+    of: Invented, some: list[Case], offered: tuple[Choice, ...], price: float, most: int = MOST_TESTS
+) -> list[Case]:
+    """Do the test that is worth most for its cost, at most so many times, until none is worth it."""
     now = list(some)
     open_ = set(range(len(now)))
-    for _ in range(MOST_TESTS):
+    for _ in range(most):
         rows = sorted(open_)
         for n, options in zip(rows, tried(of, [now[n] for n in rows], offered), strict=True):
-            best = max(options, key=lambda one: one.worth(ACT_ABOVE) / one.choice.cost, default=None)
+            best = max(
+                options,
+                key=lambda one: (one.worth(ACT_ABOVE) / one.choice.cost, -one.choice.cost),
+                default=None,
+            )
             if best is None or best.worth(ACT_ABOVE) < price / 10_000 * best.choice.cost:
                 open_.discard(n)
             else:
@@ -235,6 +241,7 @@ def main(folder: Path, n_patients: int = 4000, seed: int = 11) -> None:
     for n in (1, 2, 3):
         order = [tuple(rng.permutation(OFFERED)[:n]) for _ in start]
         row(f"random order, {n}", done(of, start, offered, order), rng)
+        row(f"advised order, {n}", advised(of, start, offered, 0.0, n), rng)
     row("everything (7 tests)", done(of, start, offered, [OFFERED] * len(start)), rng)
     for price in PRICES:
         row(f"advised, while a dollar brings {price:g} in 10,000", advised(of, start, offered, price), rng)

@@ -11,11 +11,11 @@ from invented_charts import events_of, vocabulary_of
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
 from residency.contract.questions import Forecast, NextTest, Outcome
-from residency.model import Model
+from residency.model import Measured, Model
 from residency.reasoning import Index, ask
 from residency.reasoning.choosing import ranked
 from residency.reasoning.supposing import Result, suppose
-from residency.reasoning.trying import Choice, Tried, choices, worth
+from residency.reasoning.trying import Choice, Tried, choices, results_of, worth
 from residency.timeline import events_of as rows_of
 from residency.timeline import packing_of, take, until
 
@@ -57,6 +57,20 @@ def test_more_worth_for_less_money_comes_first() -> None:
     dear, cheap, idle = tried([0.0, 0.8], 40.0), tried([0.1, 0.7], 10.0), tried([0.3, 0.3], 0.0)
     assert [one.choice.cost for one in ranked([dear, idle, cheap], 0.5)] == [10.0, 40.0, 0.0]
     assert worth(dear.risk, dear.weight, 0.5) > worth(cheap.risk, cheap.weight, 0.5)
+
+
+def test_a_result_that_one_in_two_hundred_has_may_be_what_a_test_is_worth() -> None:
+    come = Measured(
+        "LOINC/33762-6",
+        "pg/mL",
+        np.array([0.0, 400.0, 4000.0], np.float32),
+        np.array([90.0, 900.0], np.float32),
+        np.array([[0.5, 0.5], [0.995, 0.005]], np.float32),
+    )
+    value, weight = results_of(come, 1)
+    assert value.tolist() == [90.0, 900.0]
+    one = Tried(Choice("nt_pro_bnp", 1, 25.0, 5.0), value, weight, np.array([0.02, 0.9]))
+    assert one.worth(0.06) == pytest.approx(0.005 * (0.9 - 0.06) / 0.94, rel=1e-4)
 
 
 @pytest.mark.parametrize("joins", [True, False])

@@ -21,7 +21,7 @@ from residency.model import Measured
 from residency.reasoning.concepts import concepts, rule_table
 from residency.timeline import Vocabulary
 
-_LEAST_SHARE: Final = 0.01
+_LEAST_SHARE: Final = 0.001  # what few have is what tells: a rare result may be the one that matters
 
 
 @spec
@@ -160,8 +160,10 @@ def _code(name: str, vocabulary: Vocabulary) -> int | None:
     return max(valued, key=lambda one: int(vocabulary.n_patients[one]), default=None)
 
 
-def results_of(found: Measured) -> tuple[Float64[np.ndarray, " result"], Float64[np.ndarray, " result"]]:
+def results_of(
+    found: Measured, row: int = 0
+) -> tuple[Float64[np.ndarray, " result"], Float64[np.ndarray, " result"]]:
     """Give values that stand for all results that may come, and how likely each is, but the unlikeliest."""
-    share = found.share[0].astype(np.float64)
+    share = found.share[row].astype(np.float64)
     kept = share >= _LEAST_SHARE
     return found.middle[kept].astype(np.float64), share[kept] / share[kept].sum()
