@@ -2,10 +2,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
-from click import Command
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import residency
@@ -14,9 +15,12 @@ from residency.cli.app import app
 DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
 
 
-def commands(command: Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    inner = getattr(command, "commands", {})
-    return [name for key, item in inner.items() for name in commands(item, (*path, key))] if inner else [path]
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(command, TyperGroup):
+        return [path]
+    context = typer.Context(command)
+    inner = {key: command.get_command(context, key) for key in command.list_commands(context)}
+    return [name for key, item in inner.items() for name in commands(item, (*path, key))]
 
 
 COMMANDS = commands(typer.main.get_command(app))
@@ -46,6 +50,13 @@ def test_every_command_has_help_with_an_example_and_is_in_the_docs(path: tuple[s
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_speaks_to_machines(path: tuple[str, ...]) -> None:
     assert path == ("serve",) or "--json" in CliRunner().invoke(app, [*path, "--help"]).output
+
+
+def test_a_command_loads_what_it_needs_and_nothing_heavier() -> None:
+    heavy = "{'torch', 'fastapi', 'lightgbm', 'sklearn', 'scipy', 'pandas', 'matplotlib'}"
+    asked = "from residency.cli.app import app; app(['build', '-h'], standalone_mode=False)"
+    script = f"import sys; {asked}; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", residency.__all__)

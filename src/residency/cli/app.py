@@ -3,67 +3,77 @@
 import errno
 import os
 import sys
+from importlib import import_module
+from typing import Any, Final, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from residency.cli import (
-    adapting,
-    asking,
-    attacks,
-    drifting,
-    examining,
-    exporting,
-    governing,
-    planning,
-    privacy,
-    probing,
-    serving_page,
-    sizing,
-    steps,
-    triaging,
-    trialling,
-    whole,
-)
-from residency.cli.doctor import doctor
 from residency.contract.errors import ResidencyError
 
+COMMANDS: Final = {
+    "simulate": "steps:simulate",
+    "ingest": "steps:ingest",
+    "key": "steps:key",
+    "deidentify": "steps:deidentify",
+    "build": "steps:build",
+    "plan": "planning:plan",
+    "train": "steps:train",
+    "adapt": "adapting:adapt",
+    "ask": "asking:ask",
+    "triage": "triaging:triage",
+    "tasks": "examining:tasks",
+    "validate": "examining:validate",
+    "probe": "probing:probe",
+    "attack": "attacks:attack",
+    "drift": "drifting:drift",
+    "export": "exporting:export",
+    "serve": "serving_page:serve",
+    "withdraw": "privacy:withdraw",
+    "reidentify": "privacy:reidentify",
+    "export-dicom": "privacy:export_dicom",
+    "sign-risk": "privacy:sign_risk",
+    "run": "whole:run",
+    "doctor": "doctor:doctor",
+    "release": "governing:app",
+    "sample-size": "sizing:app",
+    "silent": "trialling:app",
+}
+
+
+class Late(TyperGroup):
+    """Commands whose modules are loaded when asked for: packing timelines needs no network and no web."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Give every name, in the order of the flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        """Load one command, or group of commands."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        part: Any = getattr(import_module(f"residency.cli.{module}"), name)
+        alone = typer.Typer()
+        if isinstance(part, typer.Typer):
+            alone.add_typer(part, name=cmd_name)
+        else:
+            alone.command(name=cmd_name)(part)
+        return cast(TyperCommand | TyperGroup, typer.main.get_group(alone).commands[cmd_name])
+
+
 app = typer.Typer(
-    help=__doc__
-    and "Residency: an institution's own clinical foundation model, from records to a signed release.",
+    cls=Late,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables: records
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    steps.simulate,
-    steps.ingest,
-    steps.key,
-    steps.deidentify,
-    steps.build,
-    planning.plan,
-    steps.train,
-    adapting.adapt,
-    asking.ask,
-    triaging.triage,
-    examining.tasks,
-    examining.validate,
-    probing.probe,
-    attacks.attack,
-    drifting.drift,
-    exporting.export,
-):
-    app.command()(command)
-app.add_typer(governing.app, name="release")
-app.add_typer(sizing.app, name="sample-size")
-app.add_typer(trialling.app, name="silent")
-app.command()(serving_page.serve)
-app.command()(privacy.withdraw)
-app.command()(privacy.reidentify)
-app.command(name="export-dicom")(privacy.export_dicom)
-app.command(name="sign-risk")(privacy.sign_risk)
-app.command()(whole.run)
-app.command()(doctor)
+
+
+@app.callback()
+def residency() -> None:
+    """Residency: an institution's own clinical foundation model, from records to a signed release."""
 
 
 def main() -> None:
