@@ -21,12 +21,14 @@ class Cohort:
     Attributes:
         records: as ours.
         meds: as any MEDS tool has them.
+        n_patients: how many there are.
         n_events: of all of them.
         n_train_events: of those who teach.
     """
 
     records: Path
     meds: Path
+    n_patients: int
     n_events: int
     n_train_events: int
 
@@ -49,9 +51,8 @@ def cohort(source: Path, out: Path, n_patients: int, site: str) -> Cohort:
     _write_records(out / "records", source, subjects, events, found["observation"])
     _write_meds(out / "meds", source, events, split)
     taught = split.filter(pl.col("split") == "train")
-    return Cohort(
-        out / "records", out / "meds", len(events), len(events.join(taught, on="subject_id", how="semi"))
-    )
+    n_taught = len(events.join(taught, on="subject_id", how="semi"))
+    return Cohort(out / "records", out / "meds", len(subjects), len(events), n_taught)
 
 
 def _write_records(

@@ -24,6 +24,7 @@ class Clock(lightning.Callback):
 
     def __init__(self, seconds: float) -> None:
         self.limit, self.seconds, self.tokens, self.deltas, self.steps = seconds, 0.0, 0, 0, 0
+        self.first = 0.0
         self.delta_codes = torch.zeros(0, dtype=torch.long)
 
     def on_train_batch_start(self, *_: object) -> None:
@@ -39,6 +40,7 @@ class Clock(lightning.Callback):
         self.deltas += int(torch.isin(batch.code, self.delta_codes).sum())
         self.steps += 1
         self.seconds = time.process_time() - self.began
+        self.first = self.first or self.seconds
         trainer.should_stop = trainer.should_stop or self.seconds > self.limit
 
 
@@ -137,13 +139,15 @@ def main() -> None:
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "config.yaml").write_text("max_seq_len: 512\n", "utf-8")
-    _, warm = trained(asked, 5.0, 2)
-    steps = max(10, int(asked.seconds / (warm.seconds / warm.steps)))
+    _, warm = trained(asked, 60.0, 4)
+    # the first step sets up what the others find; planned for so many, stopped by the clock
+    steps = max(10, round(asked.seconds / ((warm.seconds - warm.first) / (warm.steps - 1))))
     module, clock = trained(asked, float(asked.seconds), steps)
     seconds, n_rolled = futures(module, asked)
     found = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "train_seconds": clock.seconds,
+        "steps": clock.steps,
         "tokens": clock.tokens,
         "events": clock.tokens - clock.deltas,
         "rollout_seconds": seconds,

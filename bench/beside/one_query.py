@@ -26,7 +26,7 @@ class Clock(lightning.Callback):
     """Stops a training after so many seconds of the processor, and counts what it read."""
 
     def __init__(self, seconds: float) -> None:
-        self.limit, self.seconds, self.tokens, self.steps = seconds, 0.0, 0, 0
+        self.limit, self.seconds, self.first, self.tokens, self.steps = seconds, 0.0, 0.0, 0, 0
 
     def on_train_batch_start(self, *_: object) -> None:
         """Begin with the first batch, so that nothing before it counts."""
@@ -38,6 +38,7 @@ class Clock(lightning.Callback):
         self.tokens += int((rest[2].code != 0).sum())
         self.steps += 1
         self.seconds = time.process_time() - self.began
+        self.first = self.first or self.seconds
         trainer.should_stop = trainer.should_stop or self.seconds > self.limit
 
 
@@ -117,13 +118,15 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
-    _, warm = trained(asked, 5.0, 2)
-    steps = max(10, int(asked.seconds / (warm.seconds / warm.steps)))
+    _, warm = trained(asked, 60.0, 4)
+    # the first step sets up what the others find; planned for so many, stopped by the clock
+    steps = max(10, round(asked.seconds / ((warm.seconds - warm.first) / (warm.steps - 1))))
     module, clock = trained(asked, float(asked.seconds), steps)
     seconds, n_asked = answered(module, asked)
     found = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "train_seconds": clock.seconds,
+        "steps": clock.steps,
         "tokens": clock.tokens,
         "query_seconds": seconds,
         "queries": n_asked,
