@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from residency.contract.packed import Packed
 from residency.model import Model
 from residency.model.generative import CLASSES, VALUE_BINS, Coming, FutureHead, Results
-from residency.model.moments import SEEN_FEATURES, VALUE_FEATURES
+from residency.model.moments import PLAIN_NUMBERS, SEEN_FEATURES, VALUE_FEATURES
 from residency.model.objectives import future_loss
 from residency.timeline import Timelines, take, until
 
@@ -92,7 +92,7 @@ def test_the_loss_of_values_is_scipys_cross_entropy(head: FutureHead) -> None:
     logits = head.values(z, panel, asked).detach().numpy()
     by_hand = -log_softmax(logits.astype(np.float64), axis=1)[np.arange(40), what].mean()
     assert said == pytest.approx(by_hand, rel=1e-5)
-    assert head.value.up.in_features == WIDTH + 14 + 16 + SEEN_FEATURES + VALUE_FEATURES
+    assert head.value.up.in_features == WIDTH + 14 + 16 + PLAIN_NUMBERS + SEEN_FEATURES + VALUE_FEATURES
 
 
 def test_nothing_of_the_generative_loss_reaches_the_trunk(head: FutureHead) -> None:

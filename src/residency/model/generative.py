@@ -12,9 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from residency.model.heads import HIGHEST, LOWEST
-from residency.model.moments import HOUR_KNOTS, Gated, log_hours, n_panel_features, panel_features
+from residency.model.moments import (
+    HOUR_KNOTS,
+    PLAIN_NUMBERS,
+    Gated,
+    log_hours,
+    n_panel_features,
+    panel_features,
+    plain_numbers,
+)
 
 VALUE_BINS: Final = 16  # of ranks, spread as the network reads them
+OWN: Final = PLAIN_NUMBERS + n_panel_features(1, 1)  # numbers of a result's own code
 CLASSES: Final = VALUE_BINS + 1  # the last: recorded without a value
 _CODE: Final = 16  # numbers that stand for a code with values
 _HIDDEN: Final = 64
@@ -90,7 +99,7 @@ class FutureHead(nn.Module):
         # not nn.Linear: it warns where there is no code
         self.what = nn.ParameterDict({name: torch.zeros(n, reads) for name in ("lead", "company")})
         self.code = nn.Parameter(torch.randn(n_valued, _CODE))
-        self.value = Gated(reads + _CODE + n_panel_features(1, 1), _HIDDEN, CLASSES)
+        self.value = Gated(reads + _CODE + OWN, _HIDDEN, CLASSES)
         edge = 0.5 - 0.5 * torch.cos(torch.linspace(0.0, torch.pi, VALUE_BINS + 1, device=lead.device))
         share = torch.cat([edge.diff(), lead.new_tensor([0.02])]).log()
         bias = {"when": log_rate, "lead": lead, "company": together, "value": share.repeat(n_valued, 1)}
@@ -146,7 +155,8 @@ def history_of(panel: Float32[Tensor, "index 4 panel"], asked: Results) -> Float
     history = panel[asked.row, :, asked.slot.clamp(min=0)]
     history = history.masked_fill((asked.slot < 0)[:, None], float("nan"))
     rank, hours, change, count = history[:, :, None].unbind(1)
-    return panel_features(rank, hours, change, torch.nan_to_num(count))
+    knots = panel_features(rank, hours, change, torch.nan_to_num(count))
+    return torch.cat([plain_numbers(rank), knots], dim=1)
 
 
 def _read(z: Float32[Tensor, "row width"], hours: Float32[Tensor, " row"]) -> Float32[Tensor, "row read"]:

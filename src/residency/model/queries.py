@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from residency.model.generative import VALUE_BINS, Results, history_of
+from residency.model.generative import OWN, VALUE_BINS, Results, history_of
 from residency.model.heads import HIGHEST, LOWEST
-from residency.model.moments import Gated, n_panel_features
+from residency.model.moments import Gated
 
 KINDS: Final = 8  # of moments that codes may share; one more, the first, is each code's own
 _START: Final = log(0.9 / 0.1 * KINDS)  # nine tenths of a code's moments are its own, until data tell more
@@ -84,7 +84,7 @@ class QueryHead(nn.Module):
         super().__init__()
         self.kind = nn.Parameter(torch.randn(n_targets, 1 + KINDS) * 0.05)
         self.code = nn.Parameter(torch.randn(len(later), _CODE))
-        self.later = Gated(width + _CODE + n_panel_features(1, 1), _HIDDEN, later.shape[1] + VALUE_BINS)
+        self.later = Gated(width + _CODE + OWN, _HIDDEN, later.shape[1] + VALUE_BINS)
         edge = 0.5 - 0.5 * torch.cos(torch.linspace(0.0, torch.pi, VALUE_BINS + 1))
         share = edge.diff().log().repeat(len(later), 1).to(later)
         self.bias = nn.ParameterDict({"rate": later.clone(), "share": share})
