@@ -52,7 +52,8 @@ def _loss_of(log_rate: np.ndarray, truth: HazardTargets) -> tuple[float, np.ndar
     with torch.no_grad():
         head.code.zero_()
         head.bias[0] = torch.from_numpy(log_rate.reshape(n_targets, 3)).float()
-    loss = hazard_loss(head, torch.zeros(N, 2), torch.zeros(N, 2), truth, torch.ones(2, n_targets))
+    read = head.read(torch.zeros(N, 2), torch.zeros(N, 2))
+    loss = hazard_loss(head, read, truth, torch.ones(2, n_targets))
     (slope,) = torch.autograd.grad(loss, head.bias)
     return float(loss.detach()), slope[0].reshape(-1).double().numpy()
 

@@ -73,7 +73,7 @@ def test_the_hazard_loss_is_the_likelihood_written_out(
                 if int(truth.row[k]) == i
             )
             by_hand += float(truth.weight[i, h]) * (survived - seen)
-    said = float(hazard_loss(head, *asked, truth, SCALE))
+    said = float(hazard_loss(head, head.read(*asked), truth, SCALE))
     assert said == pytest.approx(by_hand / (N_HEADS * N_INDEX), rel=1e-4)
 
 
@@ -134,9 +134,9 @@ def test_sampled_exposure_is_unbiased_against_the_dense_likelihood(
             never=truth.never[:, columns],
         )
         with torch.no_grad():
-            drawn.append(float(hazard_loss(head, *asked, part, SCALE)))
+            drawn.append(float(hazard_loss(head, head.read(*asked), part, SCALE)))
     error = np.std(drawn) / np.sqrt(len(drawn))
-    dense = float(hazard_loss(head, *asked, truth, SCALE).detach())
+    dense = float(hazard_loss(head, head.read(*asked), truth, SCALE).detach())
     assert np.std(drawn) > 0
     assert abs(np.mean(drawn) - dense) < 4 * error
 

@@ -125,7 +125,7 @@ def packed(timelines: Path) -> Packed:
 @pytest.fixture(scope="session")
 def model_folder(timelines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "model"
-    train(timelines, out, ModelSpec(size="tiny", min_patients=10, threads=1, passes=4), now=NOW)
+    train(timelines, out, ModelSpec(size="tiny", min_patients=10, threads=1, passes=3), now=NOW)
     return out
 
 

@@ -122,12 +122,12 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
         states = network(batch.inputs).float()
     record = network.record(batch.inputs)
     z = network.waiting(states[batch.index_row], batch.index_hours)
-    features = record.numbers(batch.index_row, batch.index_hours)
+    read = network.hazard.read(z, record.numbers(batch.index_row, batch.index_hours))
     scale = given.hazard_scale.to(states.device).clone()
     if batch.told is not None:
         scale[0, batch.told.target] = 0.0  # learned from the teacher alone, who knows what came
     parts = {
-        "hazard": hazard_loss(network.hazard, z, features, batch.hazard, scale),
+        "hazard": hazard_loss(network.hazard, read, batch.hazard, scale),
         "next": next_loss(
             network.following(states[batch.following.row]), batch.following.present, batch.following.rank
         ),
@@ -138,7 +138,6 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     if batch.queried is not None:
         panel, sets = record.panel[batch.index_row], batch.queried.sets
         with torch.no_grad():
-            read = network.hazard.read(z, features)
             rate = network.hazard.columns(read, sets.target, sets.never).exp().mean(dim=1)
         later = later_loss(network.query, z, panel, batch.queried.later)
         parts["query"] = set_loss(network.query, rate, sets) + later

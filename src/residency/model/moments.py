@@ -135,7 +135,7 @@ class MomentEncoder(nn.Module):
         )
         panel = (inputs.rank, inputs.hours, inputs.change, inputs.count)
         parts = zip(*(torch.split(x, _AT_ONCE) for x in panel), strict=True)
-        standing = torch.cat([self.standing(panel_features(*part)) for part in parts])
+        standing = torch.cat([self.standing(panel_numbers(*part)) for part in parts])
         for kind, attached in inputs.attached.items():
             reads = cast("Attachment", self.modalities[kind])
             bag = reads.observed(bag, attached)
@@ -180,6 +180,16 @@ def plain_numbers(rank: Float32[Tensor, "row valued"]) -> Float32[Tensor, "row n
     high, low = functional.relu(rank - 1.0 + TAIL), functional.relu(TAIL - rank)
     plain = torch.stack([PLAIN * (rank - 0.5), 2 * PLAIN * high, 2 * PLAIN * low], dim=1)
     return torch.nan_to_num(plain).flatten(1)
+
+
+def panel_numbers(
+    rank: Float32[Tensor, "row valued"],
+    hours: Float32[Tensor, "row panel"],
+    change: Float32[Tensor, "row valued"],
+    count: Float32[Tensor, "row panel"],
+) -> Float32[Tensor, "row number"]:
+    """Give the plain numbers, then the features: of few patients the first are learnt before the knots."""
+    return torch.cat([plain_numbers(rank), panel_features(rank, hours, change, count)], dim=1)
 
 
 def _spread(x: Float32[Tensor, "row code"], into: Float32[Tensor, "row knot code"]) -> None:

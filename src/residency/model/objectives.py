@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from residency.model.generative import Coming, FutureHead
-from residency.model.heads import N_HEADS, Cells, HazardHead
+from residency.model.heads import N_HEADS, Cells, HazardHead, Read
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,7 @@ class HazardTargets:
 
 def hazard_loss(
     head: HazardHead,
-    z: Float32[Tensor, "index width"],
-    features: Float32[Tensor, "index feature"],
+    read: Read,
     truth: HazardTargets,
     scale: Float32[Tensor, "class target"],
 ) -> Float32[Tensor, ""]:
@@ -112,17 +111,15 @@ def hazard_loss(
     Event terms are exact; the exposure of sampled targets stands for all: on average it is the dense loss.
     Targets, first and later, have parameters of their own: `scale` weighs them and moves nobody's hazards.
     """
-    read = head.read(z, features)
     log_rate = head.cells(read, truth.cells)
     worth = scale[1 - truth.first.long(), truth.target]
     events = (log_rate * truth.weight[truth.row] * worth[:, None]).sum()
     rate = head.columns(read, truth.columns, truth.never).exp()
-    # [index, head, column]: the sum over intervals, then columns by their weights
-    expected = torch.einsum("ihcb,icb->ihc", rate, truth.days)
     first, again = scale[:, truth.columns]
     weight = torch.where(truth.never, first, again) * truth.column_weight
-    spent = torch.einsum("ihc,ic,ih->", expected, weight, truth.weight)
-    return (spent - events) / (N_HEADS * max(len(z), 1))
+    due = truth.days * weight[..., None]
+    spent = (torch.einsum("ihbc,ibc->ih", rate.mT, due.mT) * truth.weight).sum()
+    return (spent - events) / (N_HEADS * max(len(truth.weight), 1))
 
 
 def foretold_loss(

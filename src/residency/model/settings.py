@@ -16,7 +16,7 @@ SETTINGS_FILE: Final = "model.json"
 TARGETS_FILE: Final = "targets.parquet"
 CALIBRATION_FILE: Final = "calibration.json"
 CURVE_FILE: Final = "training.parquet"
-MODEL_FORMAT: Final = 9
+MODEL_FORMAT: Final = 10
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,8 +65,8 @@ class Standing:
     ) -> Float32[Tensor, "chosen number"]:
         """Give the features, and before them the ranks as plain numbers.
 
-        Hazards read these: of few patients plain numbers are learnt before knots. Labels, one an hour of
-        every patient, need them at no size, and what they take from them does not travel (LOG).
+        Hazards read these, as moments do: of few patients plain numbers are learnt before knots. Labels,
+        one an hour of every patient, need them at no size; what they take from them does not travel (LOG).
         """
         plain = plain_numbers(self.panel[row, 0, : self.n_valued])
         return torch.cat([plain, self.features(row, hours)], dim=1)

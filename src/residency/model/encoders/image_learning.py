@@ -76,7 +76,7 @@ class _Taught(nn.Module):
 
     def loss(self, example: _Example, scale: Float32[Tensor, "class target"]) -> Tensor:
         z = self.norm(self.look(example.slices, example.n_each))
-        total = 0.5 * hazard_loss(self.hazard, z, z, example.truth, scale)
+        total = 0.5 * hazard_loss(self.hazard, self.hazard.read(z, z), example.truth, scale)
         known = ~torch.isnan(example.labels)
         if known.any():
             logits = self.label(z[:, None].expand(-1, N_HEADS, -1)).mean(dim=1)[known]
