@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from residency.model.expected import AtRisk, expected
 from residency.model.moments import HOUR_KNOTS, Gated, log_hours
 from residency.model.outcomes import LADDER_DAYS
 
@@ -136,15 +137,53 @@ class HazardHead(nn.Module):
             never: who never had them.
             slope: on what is said beyond the usual log hazards, by class.
         """
+        code, spans, bias = self._parts(read, target, never, slope)
+        mixed = [x @ one.T for x, one in zip(read.mixed, code, strict=True)]
+        result = torch.where(never[:, None, None], mixed[0], mixed[1])
+        return (result + spans[:, :, self.standing.span] + bias[:, None]).clamp(LOWEST, HIGHEST).mT
+
+    def expected(
+        self,
+        read: Read,
+        target: Int64[Tensor, " column"],
+        never: Bool[Tensor, "row column"],
+        due: Float32[Tensor, "row column interval"],
+        weight: Float32[Tensor, "row head"],
+    ) -> Float32[Tensor, ""]:
+        """Give the sum of hazards × `due` × `weight`; `columns`, added up where it is cheapest.
+
+        Args:
+            read: from `read`.
+            target: which.
+            never: who never had them.
+            due: days at risk, times what each counts.
+            weight: of each row for each head.
+        """
+        runs = [self.standing.span.count(one) for one in range(len(SPANS_DAYS) + 1)]
+        at_risk = AtRisk(never, due.mT, weight, runs, (LOWEST, HIGHEST))
+        return expected(at_risk, read.mixed, *self._parts(read, target, never, (1.0, 1.0)))
+
+    def _parts(
+        self,
+        read: Read,
+        target: Int64[Tensor, " column"],
+        never: Bool[Tensor, "row column"],
+        slope: tuple[float, float],
+    ) -> tuple[
+        Float32[Tensor, "class column rank"],
+        Float32[Tensor, "row head span column"],
+        Float32[Tensor, "row interval column"],
+    ]:
+        """Give the targets' vectors, what the record says of spans, and biases; columns beside each other."""
         by = self.code.new_tensor(slope)[:, None, None]
         code, near = by * self.code[:, target], by[..., None] * self.standing.both[:, target]
-        # columns lie beside each other in memory: a training step on sparse records is a quarter cheaper
-        mixed = [x @ one.T for x, one in zip(read.mixed, code, strict=True)]
         spans = torch.einsum("rhd,wcsd->wrhsc", read.near, near)
         bias = self.bias[:, target].mT
-        result = torch.where(never[:, None, None], mixed[0], mixed[1])
-        result = result + torch.where(never[:, None, None], spans[0], spans[1])[:, :, self.standing.span]
-        return (result + torch.where(never[:, None], bias[0], bias[1])[:, None]).clamp(LOWEST, HIGHEST).mT
+        return (
+            code,
+            torch.where(never[:, None, None], spans[0], spans[1]),
+            torch.where(never[:, None], bias[0], bias[1]),
+        )
 
     def cells(self, read: Read, cell: Cells) -> Float32[Tensor, "next head"]:
         """Give log hazards of single cells."""

@@ -114,11 +114,10 @@ def hazard_loss(
     log_rate = head.cells(read, truth.cells)
     worth = scale[1 - truth.first.long(), truth.target]
     events = (log_rate * truth.weight[truth.row] * worth[:, None]).sum()
-    rate = head.columns(read, truth.columns, truth.never).exp()
     first, again = scale[:, truth.columns]
     weight = torch.where(truth.never, first, again) * truth.column_weight
     due = truth.days * weight[..., None]
-    spent = (torch.einsum("ihbc,ibc->ih", rate.mT, due.mT) * truth.weight).sum()
+    spent = head.expected(read, truth.columns, truth.never, due, truth.weight)
     return (spent - events) / (N_HEADS * max(len(truth.weight), 1))
 
 
