@@ -65,7 +65,7 @@ class Setting:
 
 SETTINGS = {
     "dense": Setting("dense: ICU hours, CinC 2019", "A", 1500, "LOINC/2019-8", 0.25, 64),
-    "sparse": Setting("sparse: simulated hospital", "", 800, "LOINC/4548-4", 30.0, 128),
+    "sparse": Setting("sparse: simulated hospital", "", 1600, "LOINC/4548-4", 30.0, 128),
 }
 
 

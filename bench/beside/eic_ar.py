@@ -6,42 +6,19 @@ Its own settings, data module, network and formatting of futures; `micro`, its s
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import hydra
 import lightning
 import polars as pl
 import torch
+from clock import Clock, clocked
 from hydra.utils import instantiate
 from MEDS_EIC_AR import __main__ as eic
 from MEDS_EIC_AR.generation import RepeatedPredictionDataset, collate_with_meta, get_timeline_end_token_idx
 from MEDS_EIC_AR.generation.finalize import finalize_predictions, write_rank_output
 from torch.utils.data import DataLoader
-
-
-class Clock(lightning.Callback):
-    """Stops a training after so many seconds of the processor, and counts what it read."""
-
-    def __init__(self, seconds: float) -> None:
-        self.limit, self.seconds, self.tokens, self.deltas, self.steps = seconds, 0.0, 0, 0, 0
-        self.first = 0.0
-        self.delta_codes = torch.zeros(0, dtype=torch.long)
-
-    def on_train_batch_start(self, *_: object) -> None:
-        """Begin with the first batch, so that nothing before it counts."""
-        if not self.steps:
-            self.began = time.process_time()
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, _: object, __: object, batch: object, *___: object
-    ) -> None:
-        """Count the batch; say when it is enough."""
-        self.tokens += int((batch.code != 0).sum())
-        self.deltas += int(torch.isin(batch.code, self.delta_codes).sum())
-        self.steps += 1
-        self.seconds = time.process_time() - self.began
-        self.first = self.first or self.seconds
-        trainer.should_stop = trainer.should_stop or self.seconds > self.limit
 
 
 def composed(name: str, overrides: list[str]) -> object:
@@ -70,10 +47,9 @@ def trained(asked: argparse.Namespace, seconds: float, steps: int) -> tuple[obje
     module = instantiate(
         config.lightning_module, model={"gpt_kwargs": sizes}, metrics={"vocab_size": data.config.vocab_size}
     )
-    clock = Clock(seconds)
     codes = pl.read_parquet(asked.cohort / "metadata/codes.parquet")
     times = codes.filter(pl.col("code").str.starts_with("TIMELINE"))["code/vocab_index"]
-    clock.delta_codes = torch.tensor(times.to_list())
+    clock = Clock(seconds, times.to_list())
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=steps,
@@ -139,17 +115,14 @@ def main() -> None:
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "config.yaml").write_text("max_seq_len: 512\n", "utf-8")
-    _, warm = trained(asked, 60.0, 4)
-    # the first step sets up what the others find; planned for so many, stopped by the clock
-    steps = max(10, round(asked.seconds / ((warm.seconds - warm.first) / (warm.steps - 1))))
-    module, clock = trained(asked, float(asked.seconds), steps)
+    module, clock = clocked(partial(trained, asked), float(asked.seconds))
     seconds, n_rolled = futures(module, asked)
     found = {
         "parameters": sum(p.numel() for p in module.parameters()),
         "train_seconds": clock.seconds,
         "steps": clock.steps,
         "tokens": clock.tokens,
-        "events": clock.tokens - clock.deltas,
+        "events": clock.tokens - clock.tokens_apart,
         "rollout_seconds": seconds,
         "rollouts": n_rolled,
     }

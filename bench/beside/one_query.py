@@ -14,32 +14,13 @@ from pathlib import Path
 import lightning
 import polars as pl
 import torch
+from clock import Clock, clocked
 from every_query.data.datamodule import ResumableDatamodule
 from every_query.data.dataset import EveryQueryPytorchDataset
 from every_query.model import EveryQueryModel
 from every_query.model.lightning_module import EveryQueryLightningModule
 from meds_torchdata import MEDSTorchDataConfig
 from transformers import ModernBertConfig, get_cosine_schedule_with_warmup
-
-
-class Clock(lightning.Callback):
-    """Stops a training after so many seconds of the processor, and counts what it read."""
-
-    def __init__(self, seconds: float) -> None:
-        self.limit, self.seconds, self.first, self.tokens, self.steps = seconds, 0.0, 0.0, 0, 0
-
-    def on_train_batch_start(self, *_: object) -> None:
-        """Begin with the first batch, so that nothing before it counts."""
-        if not self.steps:
-            self.began = time.process_time()
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *rest: object) -> None:
-        """Count the batch; say when it is enough."""
-        self.tokens += int((rest[2].code != 0).sum())
-        self.steps += 1
-        self.seconds = time.process_time() - self.began
-        self.first = self.first or self.seconds
-        trainer.should_stop = trainer.should_stop or self.seconds > self.limit
 
 
 def network(folder: Path, data: MEDSTorchDataConfig) -> EveryQueryModel:
@@ -118,10 +99,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.out.mkdir(parents=True, exist_ok=True)
-    _, warm = trained(asked, 60.0, 4)
-    # the first step sets up what the others find; planned for so many, stopped by the clock
-    steps = max(10, round(asked.seconds / ((warm.seconds - warm.first) / (warm.steps - 1))))
-    module, clock = trained(asked, float(asked.seconds), steps)
+    module, clock = clocked(partial(trained, asked), float(asked.seconds))
     seconds, n_asked = answered(module, asked)
     found = {
         "parameters": sum(p.numel() for p in module.parameters()),
