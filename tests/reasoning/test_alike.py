@@ -8,7 +8,7 @@ from residency.contract.errors import QuestionError
 from residency.contract.packed import Packed
 from residency.contract.questions import LikeThis, Outcome
 from residency.model import Model
-from residency.reasoning import Index, alike_of, ask
+from residency.reasoning import Index, Limits, alike_of, ask
 from residency.reasoning.alike import HORIZONS_DAYS, LEAST, Alike, _divided
 from residency.reasoning.outcomes import Family
 from residency.timeline import Timelines
@@ -138,3 +138,12 @@ def test_unions_of_codes_other_horizons_and_bounds_are_refused(
     with pytest.raises(QuestionError, match="no train patients"):
         ask(model, packed, [QUESTION], index)
     assert 365.25 in HORIZONS_DAYS
+
+
+def test_nobody_is_held_against_others_of_whom_figures_are_withheld(
+    model: Model, packed: Packed, alike: Alike
+) -> None:
+    index = Index(np.arange(1), packed.moment_time[packed.moment_offset[1:2] - 1])
+    withheld = ask(model, packed, [QUESTION], index, alike=alike, limits=Limits(held_back=True))[0]
+    assert [one.reason for one in withheld.abstentions] == ["held_back"]
+    assert not withheld.statements

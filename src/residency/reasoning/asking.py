@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float32, Int8, Int64
 from residency.contract.errors import QuestionError
 from residency.contract.packed import ATTACHMENT_KINDS, STATIC, Packed
 from residency.contract.questions import (
+    AbstentionReason,
     Answer,
     AnyQuestion,
     Differential,
@@ -27,8 +28,8 @@ from residency.contract.questions import (
     Rollout,
     Treatment,
 )
-from residency.model import Asked, Futures, Model, RolloutSpec, rollouts
-from residency.reasoning.abstaining import ANSWERED, Limits, abstain, code_of, history_of
+from residency.model import Asked, Model, RolloutSpec, rollouts
+from residency.reasoning.abstaining import ANSWERED, REASONS, Limits, abstain, code_of, history_of
 from residency.reasoning.alike import Alike, hold_against
 from residency.reasoning.answers import Answers
 from residency.reasoning.chart import Chart, chart_of
@@ -44,7 +45,7 @@ from residency.reasoning.risks import bounds_of
 from residency.reasoning.telling import needs, refuse_unknown, tell
 from residency.reasoning.treatment import resolved
 from residency.reasoning.trying import risk_of
-from residency.reasoning.views import kinds_of, view_of
+from residency.reasoning.views import View, kinds_of, view_of
 from residency.timeline import Attachments
 
 _NO_LIMITS: Final = Limits(min_moments=0, stale_days=1e9, max_unknown_share=1.0)
@@ -101,6 +102,7 @@ def figures_of(  # noqa: PLR0913 - whom it is about, and what may be looked at
     *,
     attachments: Attachments | None = None,
     records: pl.DataFrame | None = None,
+    limits: Limits | None = None,
 ) -> Figures:
     """Work out what one patient's answer needs of the model beside forecasts.
 
@@ -112,8 +114,10 @@ def figures_of(  # noqa: PLR0913 - whom it is about, and what may be looked at
         index: one patient, one time.
         attachments: what `packed` points at.
         records: what `Packed.event_ref` means, for citations.
+        limits: when too little is known of the patient.
     """
-    return _Asker(model, packed, attachments, records, "", None, Limits()).figures(question, found, index)
+    asker = _Asker(model, packed, attachments, records, "", None, limits or Limits())
+    return asker.figures(question, found, index)
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,10 @@ class _Asker:
     def figures(self, question: AnyQuestion, found: Sequence[Answer], index: Index) -> Figures:
         """Work out what an answer needs of the model beside forecasts; nothing where there is no risk."""
         if isinstance(question, LikeThis):
-            return Figures(alike=hold_against(question, self.model, self.packed, index, self.alike))
+            alike = hold_against(question, self.model, self.packed, index, self.alike)
+            return Figures(alike=alike, withheld=self._withheld(index))
         if isinstance(question, Rollout):
-            return Figures(futures=self._futures(question, index), vocabulary=self.model.vocabulary)
+            return self._unfolding(question, index)
         patient, as_of = int(index.patient[0]), int(index.as_of[0])
         if isinstance(question, Treatment) and question.mode == "research" and self.effects:
             now = Instant(self.packed, patient, as_of, as_of)
@@ -187,14 +192,25 @@ class _Asker:
             )
         return Figures()
 
-    def _futures(self, question: Rollout, index: Index) -> Futures | None:
-        """Simulate one patient's futures; None where nothing is known of the patient."""
-        if not place(self.packed, index).known[0]:
-            return None
-        view = view_of(self.model, self.packed, self.attachments, frozenset(get_args(Modality)), index)
+    def _unfolding(self, question: Rollout, index: Index) -> Figures:
+        """Simulate one patient's futures, where anything may be said of them."""
         settings = RolloutSpec(horizon_days=question.horizon_days, draws=question.draws, seed=question.seed)
-        asked = Asked(index.patient, index.as_of)
-        return rollouts(self.model, view.packed, asked, settings, encoded=view.encoded or None)[0]
+        if withheld := self._withheld(index):
+            return Figures(withheld=withheld)
+        view, asked = self._whole(index), Asked(index.patient, index.as_of)
+        (futures,) = rollouts(self.model, view.packed, asked, settings, encoded=view.encoded or None)
+        return Figures(futures=futures, vocabulary=self.model.vocabulary)
+
+    def _withheld(self, index: Index) -> AbstentionReason | None:
+        """Say why nothing of the model may be told of one patient, whatever the outcome."""
+        view = self._whole(index)
+        at = place(view.packed, index)
+        (reason,) = abstain(view.packed, index, at, self.limits, view.used(index, at))
+        return None if reason == ANSWERED else REASONS[reason]
+
+    def _whole(self, index: Index) -> View:
+        """Give what may be looked at, kinds of records all included."""
+        return view_of(self.model, self.packed, self.attachments, frozenset(get_args(Modality)), index)
 
     def _measuring(self, index: Index) -> Measure:
         """Give what the distribution of a result is, if it is measured now; from codes alone."""

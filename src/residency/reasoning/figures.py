@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from residency.contract.packed import Packed
-from residency.contract.questions import Moved, NextTest
+from residency.contract.questions import AbstentionReason, Moved, NextTest
 from residency.model import Futures, Measured
 from residency.reasoning.alike import Company
 from residency.reasoning.index import Index
@@ -31,6 +31,7 @@ class Figures:
         local: of each option, what the drug did here to patients like this one; None where nothing is known.
         futures: simulated with the model.
         vocabulary: that their codes are of.
+        withheld: why neither futures nor patients alike are told of, where that is so.
     """
 
     moved: tuple[str, tuple[Moved, ...]] = ("", ())
@@ -39,6 +40,7 @@ class Figures:
     local: tuple[Local | None, ...] = ()
     futures: Futures | None = None
     vocabulary: Vocabulary | None = None
+    withheld: AbstentionReason | None = None
 
 
 def try_tests(

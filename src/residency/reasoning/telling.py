@@ -134,6 +134,9 @@ def tell(
         return msgspec.structs.replace(
             empty, statements=(*empty.statements, *drafted(question, chart), *unread(chart))
         )
+    if figures.withheld is not None:
+        why = {one.reason: one for one in (Abstention(reason=figures.withheld), *empty.abstentions)}
+        return msgspec.structs.replace(empty, abstentions=tuple(why.values()), research=True)
     if isinstance(question, LikeThis):
         return _alike(question, figures, empty)
     if isinstance(question, Rollout):

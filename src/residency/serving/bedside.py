@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from residency.contract.errors import InputError, QuestionError
+from residency.contract.errors import InputError
 from residency.contract.packed import Packed
 from residency.contract.questions import (
     Answer,
@@ -119,7 +119,6 @@ class Bedside:
 
         Raises:
             InputError: the policy lets none of the events through.
-            QuestionError: figures are withheld of this patient, and there is no other answer.
         """
         refuse_unknown(questions)
         forecasts = [one for one in questions if isinstance(one, Forecast)]
@@ -143,11 +142,7 @@ class Bedside:
             records=veiled.records if any(one.evidence for one in forecasts) else None,
             release=self.release.digest,
             allowed=allowed_of(items),
-            limits=Limits(
-                needed=self.release.standing.policy.needed,
-                stalled=patient.stalled,
-                held_back=patient.held_back,
-            ),
+            limits=self._limits(patient),
         )
         slices = [self._slices(item, packed, index, veiled.events) for item in items]
         left_out = {**patient.left_out, **veiled.left_out}
@@ -172,10 +167,6 @@ class Bedside:
 
         The figures in it are of the de-identified patient, like all others.
         """
-        if isinstance(question, Rollout) and (patient.held_back or patient.stalled):
-            raise QuestionError(
-                "no future is simulated of a patient of whom figures are withheld", where="kind"
-            )
         vocabulary = self.release.model.vocabulary
         question = resolved(question, vocabulary)
         attachments = _attachments(patient.documents)
@@ -220,9 +211,15 @@ class Bedside:
             Index(np.zeros(1, dtype=np.int64), as_of),
             attachments=packing.attachments,
             records=veiled.records,
+            limits=self._limits(patient),
         )
         name, moved = figures.moved
         return replace(figures, moved=(name, veiled.cited(moved)))
+
+    def _limits(self, patient: Patient) -> Limits:
+        """Say when too little is known of a patient, or nothing may be told."""
+        needed = self.release.standing.policy.needed
+        return Limits(needed=needed, stalled=patient.stalled, held_back=patient.held_back)
 
     def _slices(self, item: Allowed, packed: Packed, index: Index, events: pa.Table) -> list[tuple[str, ...]]:
         """Name the examined slices that the patient is in, at each time."""
