@@ -256,6 +256,8 @@ def _cells(draws: dict, found: dict, name: str, d: int) -> list[str]:
 
 
 def _with(value: float, draws: np.ndarray, *, sign: bool = False) -> str:
+    if np.isnan(value):
+        return "none"
     low, high = np.nanquantile(draws, [0.05, 0.95])
     form = "+.2f" if sign else ".2f"
     return f"{value:{form}} ({low:{form}} to {high:{form}})"
