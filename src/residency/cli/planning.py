@@ -59,9 +59,9 @@ def _words(found: "Plan") -> str:
         f"  twice the events: loss {-advice.twice_the_events.value:+.4f}"
         f" (90%: {-advice.twice_the_events.high:+.4f} to {-advice.twice_the_events.low:+.4f});"
         f" twice the size: {-advice.twice_the_size.value:+.4f}",
-        f"for {found.gpu_hours:g} GPU-hours: {best.parameters.value:,.0f} parameters"
-        f" (90%: {best.parameters.low:,.0f} to {best.parameters.high:,.0f}; nearest: {best.size})"
-        f" on {best.events.value:,.0f} events (90%: {best.events.low:,.0f} to {best.events.high:,.0f})",
+        f"for {found.gpu_hours:g} GPU-hours: {best.parameters.value:.2g} parameters"
+        f" (90%: {best.parameters.low:.2g} to {best.parameters.high:.2g}; nearest: {best.size})"
+        f" on {best.events.value:.2g} events (90%: {best.events.low:.2g} to {best.events.high:.2g})",
     ]
     far = ["a choice lies more than ten times beyond what was tried: a guess"] if advice.far else []
     return "\n".join(lines + far)
