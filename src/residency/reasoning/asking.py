@@ -164,7 +164,7 @@ class _Asker:
         """Work out what an answer needs of the model beside forecasts; nothing where there is no risk."""
         if isinstance(question, LikeThis):
             alike = hold_against(question, self.model, self.packed, index, self.alike)
-            return Figures(alike=alike, withheld=self._withheld(index))
+            return Figures(alike=alike, withheld=self._withheld(self._whole(index), index))
         if isinstance(question, Rollout):
             return self._unfolding(question, index)
         patient, as_of = int(index.patient[0]), int(index.as_of[0])
@@ -195,15 +195,14 @@ class _Asker:
     def _unfolding(self, question: Rollout, index: Index) -> Figures:
         """Simulate one patient's futures, where anything may be said of them."""
         settings = RolloutSpec(horizon_days=question.horizon_days, draws=question.draws, seed=question.seed)
-        if withheld := self._withheld(index):
-            return Figures(withheld=withheld)
         view, asked = self._whole(index), Asked(index.patient, index.as_of)
+        if withheld := self._withheld(view, index):
+            return Figures(withheld=withheld)
         (futures,) = rollouts(self.model, view.packed, asked, settings, encoded=view.encoded or None)
         return Figures(futures=futures, vocabulary=self.model.vocabulary)
 
-    def _withheld(self, index: Index) -> AbstentionReason | None:
+    def _withheld(self, view: View, index: Index) -> AbstentionReason | None:
         """Say why nothing of the model may be told of one patient, whatever the outcome."""
-        view = self._whole(index)
         at = place(view.packed, index)
         (reason,) = abstain(view.packed, index, at, self.limits, view.used(index, at))
         return None if reason == ANSWERED else REASONS[reason]
