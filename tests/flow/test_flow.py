@@ -18,7 +18,7 @@ policy = "policy.toml"
 tasks = "tasks"
 
 [simulate]
-n_patients = 150
+n_patients = 100
 seed = 2
 
 [ingest]
