@@ -32,7 +32,7 @@ def steps(work: Path) -> dict[str, list[str]]:
     (work / "tasks").mkdir(exist_ok=True)
     (work / "tasks" / "death.toml").write_text(TASK)
     flow = {
-        "hospital": ("simulate", work / "hospital", "--patients", "25", "--seed", "3"),
+        "hospital": ("simulate", work / "hospital", "--patients", "40", "--seed", "3"),
         "records": ("ingest", work / "records", work / "hospital" / "fhir", "--source", "fhir",
                     "--mapping", EXAMPLES / "mapping.toml"),
         "deidentified": ("deidentify", work / "records", work / "deidentified",
