@@ -14,16 +14,14 @@ from torch.nn import functional
 from residency.model.heads import HIGHEST, LOWEST
 from residency.model.moments import (
     HOUR_KNOTS,
-    PLAIN_NUMBERS,
     Gated,
     log_hours,
-    n_panel_features,
-    panel_features,
-    plain_numbers,
+    n_panel_numbers,
+    panel_numbers,
 )
 
 VALUE_BINS: Final = 16  # of ranks, spread as the network reads them
-OWN: Final = PLAIN_NUMBERS + n_panel_features(1, 1)  # numbers of a result's own code
+OWN: Final = n_panel_numbers(1, 1)  # numbers of a result's own code
 CLASSES: Final = VALUE_BINS + 1  # the last: recorded without a value
 _CODE: Final = 16  # numbers that stand for a code with values
 _HIDDEN: Final = 64
@@ -155,8 +153,7 @@ def history_of(panel: Float32[Tensor, "index 4 panel"], asked: Results) -> Float
     history = panel[asked.row, :, asked.slot.clamp(min=0)]
     history = history.masked_fill((asked.slot < 0)[:, None], float("nan"))
     rank, hours, change, count = history[:, :, None].unbind(1)
-    knots = panel_features(rank, hours, change, torch.nan_to_num(count))
-    return torch.cat([plain_numbers(rank), knots], dim=1)
+    return panel_numbers(rank, hours, change, torch.nan_to_num(count))
 
 
 def _read(z: Float32[Tensor, "row width"], hours: Float32[Tensor, " row"]) -> Float32[Tensor, "row read"]:

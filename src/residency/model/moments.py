@@ -192,6 +192,11 @@ def panel_numbers(
     return torch.cat([plain_numbers(rank), panel_features(rank, hours, change, count)], dim=1)
 
 
+def n_panel_numbers(n_panel: int, n_valued: int) -> int:
+    """Give how many numbers `panel_numbers` makes."""
+    return PLAIN_NUMBERS * n_valued + n_panel_features(n_panel, n_valued)
+
+
 def _spread(x: Float32[Tensor, "row code"], into: Float32[Tensor, "row knot code"]) -> None:
     """Write hats over as many knots as there is room for; 0 where x is NaN."""
     n_knots = into.shape[1]

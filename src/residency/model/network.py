@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from residency.model.generative import FutureHead
 from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
-from residency.model.moments import MomentEncoder
+from residency.model.moments import MomentEncoder, n_panel_numbers
 from residency.model.queries import QueryHead
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, n_features, n_numbers, standing_of
@@ -56,7 +56,7 @@ class Network(nn.Module):
         super().__init__()
         shape = spec.shape
         self.context, self.modalities = spec.context, sizes.modalities
-        n_standing = n_numbers(sizes.panel, {})
+        n_standing = n_panel_numbers(*sizes.panel)
         self.encoder = MomentEncoder(sizes.n_rows, n_standing, shape.width, shape.drop, sizes.modalities)
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
         record = sizes.panel, sizes.modalities

@@ -1,6 +1,6 @@
 """In: the tensors of a batch. Out: what stands in the record at each row: last values, last attachments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.model.inputs import Inputs
-from residency.model.moments import PLAIN_NUMBERS, n_panel_features, panel_features, plain_numbers
+from residency.model.moments import n_panel_features, n_panel_numbers, panel_features, panel_numbers
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ class Standing:
             row: the last moment known.
             hours: since then, by which everything is older now.
         """
-        rank, ago, change, count = self.panel[row].unbind(1)
-        rank, change = rank[:, : self.n_valued], change[:, : self.n_valued]
-        parts = [panel_features(rank, ago + hours[:, None], change, count)]
-        for kind in sorted(self.latest):
-            one = self.latest[kind]
-            parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]
-        return torch.cat(parts, dim=1)
+        return self._read(panel_features, row, hours)
 
     def numbers(
         self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
@@ -68,18 +62,35 @@ class Standing:
         Hazards read these, as moments do: of few patients plain numbers are learnt before knots. Labels,
         one an hour of every patient, need them at no size; what they take from them does not travel (LOG).
         """
-        plain = plain_numbers(self.panel[row, 0, : self.n_valued])
-        return torch.cat([plain, self.features(row, hours)], dim=1)
+        return self._read(panel_numbers, row, hours)
+
+    def _read(
+        self,
+        spread: Callable[..., Tensor],
+        row: Int64[Tensor, " chosen"],
+        hours: Float32[Tensor, " chosen"],
+    ) -> Float32[Tensor, "chosen number"]:
+        rank, ago, change, count = self.panel[row].unbind(1)
+        rank, change = rank[:, : self.n_valued], change[:, : self.n_valued]
+        parts = [spread(rank, ago + hours[:, None], change, count)]
+        for kind in sorted(self.latest):
+            one = self.latest[kind]
+            parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]
+        return torch.cat(parts, dim=1)
 
 
 def n_features(panel: tuple[int, int], modalities: dict[str, int]) -> int:
     """Give how many numbers `Standing.features` has, of a panel with so many codes, so many with values."""
-    return n_panel_features(*panel) + sum(width + 1 for width in modalities.values())
+    return n_panel_features(*panel) + _n_latest(modalities)
 
 
 def n_numbers(panel: tuple[int, int], modalities: dict[str, int]) -> int:
     """Give how many numbers `Standing.numbers` has."""
-    return PLAIN_NUMBERS * panel[1] + n_features(panel, modalities)
+    return n_panel_numbers(*panel) + _n_latest(modalities)
+
+
+def _n_latest(modalities: dict[str, int]) -> int:
+    return sum(width + 1 for width in modalities.values())
 
 
 def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
