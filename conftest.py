@@ -10,7 +10,7 @@ install_import_hook(
     [
         ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         for path in sorted(SOURCE.rglob("*.py"))
-        if path.name != "__init__.py" and "from jaxtyping import" in path.read_text("utf-8")
+        if "from jaxtyping import" in path.read_text("utf-8")
     ],
     "beartype.beartype",
 )
