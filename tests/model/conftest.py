@@ -26,7 +26,7 @@ from residency.timeline import BuildSpec, Timelines, build
 
 EPOCH = datetime(2015, 1, 5)  # noqa: DTZ001 (naive, as in the schema)
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-SPEC = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=20)
+SPEC = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=10)
 
 
 def _frame(schema: object, rows: list[dict]) -> pl.DataFrame:

@@ -78,7 +78,7 @@ def test_a_broken_training_without_labels_ends_with_the_bytes_of_an_undisturbed_
 
 
 def test_training_is_not_done_twice(trained: Path, timelines: Path) -> None:
-    spec = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=20)
+    spec = ModelSpec(size="tiny", context=16, min_patients=10, threads=1, passes=10)
     before = (trained / "model.safetensors").stat().st_mtime_ns
     again = train(timelines, trained, spec, now=NOW)
     assert (trained / "model.safetensors").stat().st_mtime_ns == before
@@ -93,7 +93,7 @@ def test_a_folder_with_another_model_is_refused_and_untouched(trained: Path, tim
 
 def test_the_loss_falls_on_tuning_patients(trained: Path) -> None:
     curve = pl.read_parquet(trained / "training.parquet")
-    assert curve["pass_number"].to_list() == list(range(20))
+    assert curve["pass_number"].to_list() == list(range(10))
     assert curve["tuning"].to_list()[-1] < curve["tuning"].to_list()[0]
 
 

@@ -19,7 +19,7 @@ from residency.model.adaptation.lowrank import adapter_of, baked, matrices, merg
 from residency.model.calibration import Calibration
 from residency.timeline import Timelines
 
-SPEC = AdaptSpec(threads=1, folds=3, passes=(4, 12), learning_rate=1e-2)
+SPEC = AdaptSpec(threads=1, folds=3, passes=(2, 6), learning_rate=1e-2)
 
 
 def _told(model: Model, data: Timelines) -> tuple[np.ndarray, np.ndarray]:
