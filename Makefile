@@ -41,5 +41,6 @@ clean: ## remove what runs made, the environment apart
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group test --group check
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[all]' --group test --group check
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # pip has one core do it, and minds as little what does not compile
 	touch $@
