@@ -15,16 +15,22 @@ from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY
 from residency.contract.progress import silent
 from residency.model import Model, ModelSpec, train
+from residency.model.adaptation.lowrank import baked
 from residency.model.batches import Batch, plan
-from residency.model.fitting import Setup, losses, network_of, setup
-from residency.model.foretelling import FIRST_PASSES, even, foretold
+from residency.model.calibration import Calibration
+from residency.model.fitting import Setup, begin, losses, network_of, setup
+from residency.model.foretelling import PASSES, even, foretold
 from residency.model.heads import N_HEADS
 from residency.model.marginals import marginals
+from residency.model.moments import CLOCK_NUMBERS
+from residency.model.network import Network
 from residency.model.objectives import Told, foretold_loss
+from residency.model.own import PICKED
 from residency.model.teaching import FOLDS, TRUST
 from residency.timeline import Timelines
 
 ILL = "ICD10CM/N18.3"
+TELLING = "LOINC/2160-0"
 SPEC = ModelSpec(
     size="tiny", context=16, min_patients=10, threads=1, passes=2, teacher="trees", taught=(ILL,)
 )
@@ -142,35 +148,62 @@ def batches(learned: Setup, split: str) -> Iterator[Batch]:
         yield learned.collator.collate(learned.data.shards[piece.shard], piece, rng, drop=False)
 
 
-def test_after_the_first_lessons_the_record_alone_says_much_of_what_the_teacher_says(learned: Setup) -> None:
+def test_after_the_lessons_the_record_alone_says_much_of_what_the_teacher_says(learned: Setup) -> None:
     network, teacher, pupil = network_of(learned).eval(), [], []
     head = network.hazard
     for batch in batches(learned, "train"):
         if batch.told is not None:
             told = batch.told
-            never = torch.ones(len(told.row), 1, dtype=torch.bool)
             with torch.no_grad():
                 features = network.record(batch.inputs).numbers(told.row, told.hours)
                 read = head.read(torch.zeros(len(features), head.shared.in_features), features)
-                rate = head.columns(read, told.target, never).exp().mean(dim=1)
+                rate = head.firsts(read, told.target).exp().mean(dim=1)
             at_risk = told.days.sum(dim=(1, 2)) > 0
             teacher.append((told.came.sum(dim=2) / told.days.sum(dim=2))[at_risk])
             pupil.append(((rate * told.days).sum(dim=2) / told.days.sum(dim=2))[at_risk])
     assert spearmanr(torch.cat(teacher), torch.cat(pupil)).statistic > 0.5
 
 
-def test_first_lessons_move_what_is_taught_alone(given: Setup, learned: Setup) -> None:
-    one, two = network_of(given), network_of(learned)
-    moved = {
-        name
-        for (name, a), b in zip(one.named_parameters(), two.parameters(), strict=True)
-        if not torch.equal(a, b)
-    }
-    assert moved == {f"hazard.standing.{name}" for name in ("up", "apart", "down.weight")}
-    (taught,) = learned.collator.foretold[0].target.tolist()
-    others = [n for n in range(len(given.marginals.targets)) if n != taught]
-    assert not two.hazard.standing.both[:, others].any()
-    assert not two.hazard.standing.both[1].any()
+def test_lessons_move_the_codes_own_maps_alone_and_nothing_else_moves_these(learned: Setup) -> None:
+    one, two = network_of(replace(learned, own={})), network_of(learned)
+    own = {name for name, _ in two.named_parameters() if name.startswith("hazard.own.")}
+    assert moved(one, two) == own
+    training = begin(learned, None)
+    for at, batch in enumerate(batches(learned, "train")):
+        training.step(batch, done=0.5, shard=0, draw=at)
+    after = {name for name, _ in two.named_parameters() if name not in moved(two, training.network)}
+    assert after >= own
+    assert "hazard.code" not in after
+
+
+def test_a_calibration_baked_in_holds_for_taught_codes_too(learned: Setup) -> None:
+    network = network_of(learned).eval()
+    head, target = network.hazard, learned.collator.foretold[0].target
+    n, labels = len(learned.marginals.targets), len(learned.data.labels)
+    said = Calibration(((1.0, 0.0),) * labels, ((2.0,) * n, (0.5,) * n), (0.7, 1.3))
+    z = torch.randn(4, head.shared.in_features)
+    numbers = torch.rand(4, CLOCK_NUMBERS + head.standing.down.in_features)
+    never = torch.ones(4, len(target), dtype=torch.bool)
+    inside = baked(network, said).hazard
+    with torch.no_grad():
+        outside = head.columns(head.read(z, numbers), torch.from_numpy(target), never, said.slopes)
+        torch.testing.assert_close(
+            inside.firsts(inside.read(z, numbers), torch.from_numpy(target)).exp(), 2.0 * outside.exp()
+        )
+
+
+def moved(one: Network, two: Network) -> set[str]:
+    """Give the names of the parameters in which two networks differ."""
+    pairs = zip(one.named_parameters(), two.parameters(), strict=True)
+    return {name for (name, a), b in pairs if not torch.equal(a, b)}
+
+
+def test_the_maps_read_what_the_trees_looked_at(given: Setup, learned: Setup) -> None:
+    ((target, codes),) = learned.taught
+    assert [target] == learned.collator.foretold[0].target.tolist()
+    assert len(set(codes)) == min(PICKED, len(given.collator.reader.layout.panel))
+    first = learned.data.vocabulary.codes[given.collator.reader.layout.panel[codes[0]]]
+    assert first == TELLING
 
 
 def test_of_what_is_taught_a_train_patient_teaches_nothing_besides(learned: Setup) -> None:
@@ -202,14 +235,14 @@ def test_its_loss_is_the_likelihood_of_poisson_counts(learned: Setup) -> None:
     came = torch.from_numpy(rng.integers(0, 2, (n, 1, head.n_intervals)).astype(np.float32))
     weight = torch.from_numpy(rng.integers(0, 3, (n, N_HEADS)).astype(np.float32))
     z = torch.from_numpy(rng.normal(size=(n, head.shared.in_features)).astype(np.float32))
-    near = torch.zeros(n, head.standing.down.in_features)
+    near = torch.zeros(n, CLOCK_NUMBERS + head.standing.down.in_features)
     target = torch.tensor([1])
     told = Told(torch.arange(n), torch.zeros(n), days, came, weight, target, torch.ones(1))
 
     def both() -> tuple[float, float]:
         with torch.no_grad():
-            log_rate = head.columns(head.read(z, near), target, torch.ones(n, 1, dtype=torch.bool))
-            loss = float(foretold_loss(head, z, near, told))
+            log_rate = head.firsts(head.read(z, near), target)
+            loss = float(foretold_loss(log_rate, told))
         mean = log_rate.double().exp().numpy() * days[:, None].numpy()
         scipy = -poisson.logpmf(came[:, None].numpy(), mean).sum(axis=(2, 3))
         return loss, float((scipy * weight.numpy()).sum() / (N_HEADS * n))
@@ -226,7 +259,9 @@ def test_a_training_taken_up_again_reads_what_was_kept(given: Setup, tmp_path: P
     told: list[str] = []
     first = foretold(given, tmp_path, lambda what, *_: told.append(what))
     again = foretold(given, tmp_path, lambda what, *_: told.append(what))
-    assert told == ["grow trees", *["first lessons"] * FIRST_PASSES]
+    assert told[:2] == ["grow trees", "lessons"]
+    assert len(told) >= 1 + PASSES
+    assert set(told[1:]) == {"lessons"}
 
     def kept(one: Setup) -> list[np.ndarray]:
         return [array for said in one.collator.foretold for array in vars(said).values()]

@@ -80,6 +80,22 @@ def test_hazards_are_rates_and_calibrated_by_target(model: Model, data: Timeline
     assert np.allclose(again, 2 * hazards[:, :, 1:2], rtol=1e-5)
 
 
+def test_the_hazard_of_a_taught_code_bounds_those_of_codes_below_it(model: Model, data: Timelines) -> None:
+    parent, child = (model.targets.index(code) for code in ("ICD10CM/N18", "ICD10CM/N18.3"))
+    taught = replace(model, taught=((parent, (0,)),))
+    states = model.encode(data.shards[0], np.arange(10))
+    asked = states, states.offset[1:] - 1, np.zeros(10, np.float32)
+    targets = np.arange(len(model.targets))
+    never = np.random.default_rng(0).random((10, len(targets))) < 0.5
+    free, bounded = (one.hazards(*asked, targets, never) for one in (model, taught))
+    expected = free.copy()
+    expected[:, :, child] = np.minimum(free[:, :, child], free[:, :, parent])
+    assert (expected != free).any()
+    assert np.array_equal(bounded, expected)
+    assert taught.with_taught_above(np.array([child])).tolist() == sorted((parent, child))
+    assert model.with_taught_above(np.array([child])).tolist() == [child]
+
+
 def test_time_without_news_moves_the_answer_but_never_after_the_first_moment(
     model: Model, data: Timelines
 ) -> None:

@@ -8,6 +8,7 @@ import torch
 from residency.contract.packed import Packed
 from residency.model.inputs import Attached, Inputs, Reader, whole
 from residency.model.layout import layout
+from residency.model.moments import CLOCK_NUMBERS, clock_numbers
 from residency.model.standing import gathered, n_features, n_numbers, standing_of
 from residency.timeline import Timelines
 
@@ -60,14 +61,17 @@ def test_a_batch_without_attachments_has_as_many_numbers(data: Timelines) -> Non
     assert (features[:, -WIDTH - 1 :] == 0).all()
 
 
-def test_plain_numbers_lie_before_the_features(data: Timelines) -> None:
+def test_the_clock_and_plain_numbers_lie_before_the_features(data: Timelines) -> None:
     _, inputs = read(data, np.arange(3))
     record, rows = standing_of(inputs, {"note": WIDTH}), torch.arange(len(inputs.place))
     hours = torch.ones(len(rows))
     numbers, features = record.numbers(rows, hours), record.features(rows, hours)
-    assert numbers.shape == (len(rows), n_numbers((5, record.n_valued), {"note": WIDTH}))
+    n = n_numbers((5, record.n_valued), {"note": WIDTH})
+    assert numbers.shape == (len(rows), CLOCK_NUMBERS + n)
+    clock = clock_numbers(inputs.clock + torch.tensor([1.0, 1.0, 1 / 8766]))
+    assert torch.equal(numbers[:, :CLOCK_NUMBERS], clock)
     assert torch.equal(numbers[:, -features.shape[1] :], features)
-    own = numbers[:, : record.n_valued] / 4 + 0.5
+    own = numbers[:, CLOCK_NUMBERS:][:, : record.n_valued] / 4 + 0.5
     torch.testing.assert_close(own, torch.nan_to_num(inputs.rank, nan=0.5))
 
 
@@ -87,13 +91,14 @@ def test_records_of_batches_come_together_as_those_of_one(data: Timelines) -> No
         mine = replace(alone, attached={"note": one})
         parts.append((torch.arange(begin[patient], begin[patient + 1]), standing_of(mine, kinds)))
     rows = torch.arange(int(begin[4]))
-    together = gathered(parts, int(begin[4])).features(rows, torch.zeros(len(rows)))
-    assert torch.equal(together, standing_of(whole_one, kinds).features(rows, torch.zeros(len(rows))))
+    together = gathered(parts, int(begin[4])).numbers(rows, torch.zeros(len(rows)))
+    assert torch.equal(together, standing_of(whole_one, kinds).numbers(rows, torch.zeros(len(rows))))
 
 
 def test_a_record_asked_about_later_is_older_by_as_much(data: Timelines) -> None:
     _, inputs = read(data, np.arange(3))
-    rows, later = torch.arange(len(inputs.place)), replace(inputs, hours=inputs.hours + 5.0)
-    asked = standing_of(inputs, {}).features(rows, torch.full((len(rows),), 5.0))
-    assert torch.equal(asked, standing_of(later, {}).features(rows, torch.zeros(len(rows))))
-    assert not torch.equal(asked, standing_of(inputs, {}).features(rows, torch.zeros(len(rows))))
+    rows, clock = torch.arange(len(inputs.place)), inputs.clock + torch.tensor([5.0, 5.0, 5 / 8766])
+    later = replace(inputs, hours=inputs.hours + 5.0, clock=clock)
+    asked = standing_of(inputs, {}).numbers(rows, torch.full((len(rows),), 5.0))
+    assert torch.equal(asked, standing_of(later, {}).numbers(rows, torch.zeros(len(rows))))
+    assert not torch.equal(asked, standing_of(inputs, {}).numbers(rows, torch.zeros(len(rows))))

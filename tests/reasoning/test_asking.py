@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -94,6 +96,20 @@ def test_a_parent_is_never_less_likely_than_its_child(model: Model, packed: Pack
     assert (parent >= child - 1e-6).all()
     assert (parent >= both - 1e-6).all()
     assert (both >= child - 1e-6).all()
+
+
+def test_a_taught_code_speaks_for_itself_and_bounds_those_below_it(model: Model, packed: Packed) -> None:
+    taught = replace(model, taught=((model.targets.index("ICD10CM/N18"), (0,)),))
+    index = index_times(packed, 200, 6)
+    before, after = (ask(one, packed, [QUESTION], index).risk for one in (model, taught))
+    parent, child, both = after[:, 0:3], after[:, 3:6], after[:, 6:9]
+    assert (parent <= before[:, 0:3] + 1e-6).all()
+    assert (parent < before[:, 0:3] - 1e-6).any()  # what its children say no longer lifts it
+    assert (parent >= both - 1e-6).all()
+    assert (both >= child - 1e-6).all()
+    alone = ask(taught, packed, [msgspec.structs.replace(QUESTION, outcomes=(STAGE_3,))], index).risk
+    np.testing.assert_allclose(alone, child, atol=1e-6)
+    assert np.array_equal(after[:, 9:], before[:, 9:])
 
 
 def test_what_else_is_asked_changes_no_risk(model: Model, packed: Packed) -> None:

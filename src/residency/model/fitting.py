@@ -29,6 +29,7 @@ from residency.model.machine import Machine
 from residency.model.marginals import Marginals
 from residency.model.network import Network, Sizes, build
 from residency.model.objectives import foretold_loss, future_loss, hazard_loss, label_loss, next_loss
+from residency.model.own import Taught
 from residency.model.panel import choose
 from residency.model.queries import later_loss, set_loss
 from residency.model.spec import ModelSpec
@@ -51,14 +52,16 @@ class Setup:
         spec: how large, how long.
         marginals: of the train patients.
         collator: makes batches.
-        begun: what the hazards read straight from the record, as a teacher's first lessons leave it.
+        taught: codes that a teacher taught, and what each reads of the record.
+        own: maps of their own, as the lessons leave them.
     """
 
     data: Timelines
     spec: ModelSpec
     marginals: Marginals
     collator: Collator
-    begun: Mapping[str, Tensor] = field(default_factory=dict)
+    taught: Taught = ()
+    own: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def n_passes(self) -> int:
@@ -109,10 +112,11 @@ def network_of(given: Setup) -> Network:
         given.modalities,
         tensor(found.again(valued_codes(given.data.vocabulary))),
         (tensor(routine.log_rate), tensor(routine.lead), tensor(routine.together)),
+        given.taught,
     )
     network = build(given.spec, sizes)
-    if given.begun:
-        network.hazard.standing.load_state_dict(dict(given.begun))
+    if network.hazard.own is not None and given.own:
+        network.hazard.own.load_state_dict(dict(given.own))
     return network
 
 
@@ -144,7 +148,8 @@ def losses(network: Network, given: Setup, batch: Batch) -> dict[str, Tensor]:
     if batch.told is not None:
         told = batch.told
         z = network.waiting(states[told.row], told.hours)
-        parts["foretold"] = foretold_loss(network.hazard, z, record.numbers(told.row, told.hours), told)
+        read = network.hazard.read(z, record.numbers(told.row, told.hours))
+        parts["foretold"] = foretold_loss(network.hazard.firsts(read, told.target), told)
     if len(batch.labels.row):
         labels = batch.labels
         logits = network.labelled(states, record, labels.row, labels.hours)

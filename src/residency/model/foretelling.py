@@ -6,19 +6,19 @@ patients, with a Poisson likelihood of hazards constant over spans of time, say 
 quarter. The network learns a mean of that and of what came, and nothing else of these records. No patient's
 trees ever saw that patient; the network alone answers.
 
-A pass over the patients is too few for the many numbers that a head reads straight from the record. That part
-is small, and what it reads is at hand: it has lessons of its own, before the network as a whole begins.
+What follows them closely is a small network for each code, on the few codes of the record that its trees
+looked at most (`own.py`). It has lessons of its own before the network as a whole begins, which leaves it as
+it is.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from residency.contract.errors import TrainingError
@@ -26,13 +26,14 @@ from residency.contract.packed import Packed
 from residency.contract.progress import Progress
 from residency.model.batches import Foretold, Piece, cut_out, hazard_targets, plan
 from residency.model.checkpoint import kept, named, same, under
-from residency.model.fitting import CLIP, DECAY_NEAR, Setup, network_of, rate_at
+from residency.model.fitting import CLIP, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
 from residency.model.instants import draw_instants, instants_of
 from residency.model.objectives import Sampled, Told, bootstrap, foretold_loss
 from residency.model.outcomes import HOUR, Targets, follow, targets_of
-from residency.model.standing import Standing, n_numbers
+from residency.model.own import PICKED, OwnMaps, Taught
+from residency.model.standing import Standing
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
 _STREAM: Final = 5  # of random numbers
@@ -43,11 +44,13 @@ _LEAST_ILL: Final = 20  # patients with the record within a span, for trees of t
 _TREES: Final = 100
 _RATE: Final = 0.06
 _LEAF: Final = 10.0  # expected patients with the record (times e^0.7, as LightGBM counts) that a leaf needs
-FIRST_PASSES: Final = 8  # of first lessons
+PASSES: Final = 4  # of lessons; more where these are few
+_LEAST_STEPS: Final = 100
 _AT_ONCE: Final = 512  # instants
 _LEARNING_RATE: Final = 1e-3
 _FILE: Final = "lessons.safetensors"
-_BEGUN: Final = "begun"
+_OWN: Final = "own"
+_PICKED: Final = "picked"
 _KEPT: Final = ("patient", "time", "days", "came")
 
 
@@ -113,7 +116,7 @@ def foretold(given: Setup, work: Path, progress: Progress) -> Setup:
         patient, time, days, came = (said[f"{name}/{n}"].numpy() for name in _KEPT)
         lessons.append(Foretold(patient, time, days, came, chosen, scale))
     collator = replace(given.collator, foretold=tuple(lessons))
-    return replace(given, collator=collator, begun=under(_BEGUN, said))
+    return replace(given, collator=collator, taught=_paired(chosen, said[_PICKED]), own=under(_OWN, said))
 
 
 def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
@@ -134,24 +137,34 @@ def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
     return np.array([at[one] for one in wanted if one is not None], np.int64)
 
 
+def _paired(chosen: Int64[np.ndarray, " code"], picked: Int64[torch.Tensor, "code picked"]) -> Taught:
+    return tuple((int(target), tuple(codes)) for target, codes in zip(chosen, picked.tolist(), strict=True))
+
+
 def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, torch.Tensor]:
     """Draw instants, grow trees, and give by shard what is learned there."""
     targets = given.marginals.targets
     asked = targets_of(given.data.vocabulary, targets.code[chosen], targets.edges_days)
     shard, rows = _rows(given, asked)
     spans = np.searchsorted(SPANS_DAYS, targets.edges_days[:-1], "right")
-    expected = np.empty_like(rows.came)
+    expected, rates = np.empty_like(rows.came), np.empty_like(rows.came)
+    n_panel = len(given.collator.reader.layout.panel)
+    picked = np.empty((len(chosen), min(PICKED, n_panel)), np.int64)
     for n in range(len(chosen)):
         progress("grow trees", n + 1, len(chosen))
-        rate, came = _rates(rows, n, spans), rows.came[:, n]
-        said = (1.0 - TRUST) * came + TRUST * rate * rows.days[:, n]
-        expected[:, n] = np.where(rate > 0, said, came)  # of what no trees speak, what came teaches
+        rates[:, n], gain = _rates(rows, n, spans)
+        said = (1.0 - TRUST) * rows.came[:, n] + TRUST * rates[:, n] * rows.days[:, n]
+        expected[:, n] = np.where(rates[:, n] > 0, said, rows.came[:, n])  # where no trees speak, what came
+        looked_at = gain[: 4 * n_panel].reshape(4, n_panel).sum(axis=0)
+        picked[n] = np.argsort(-looked_at, kind="stable")[: picked.shape[1]]
     weight = rows.weight.astype(np.float32)[:, None, None]
     lessons = replace(rows, days=rows.days * weight, came=expected * weight)
     seen = lessons.came.sum(axis=(0, 2), dtype=np.float64) + 1.0
     scale = (seen**-0.5 * len(lessons.time) / (seen**0.5).sum()).astype(np.float32)  # as `Marginals.scale`
-    result = {"scale": torch.from_numpy(scale)}
-    result |= named(_BEGUN, _first_lessons(given, lessons, chosen, scale, progress))
+    result = {"scale": torch.from_numpy(scale), _PICKED: torch.from_numpy(picked)}
+    spoken = replace(lessons, days=lessons.days * (rates > 0), came=lessons.came * (rates > 0))
+    taught = replace(given, taught=_paired(chosen, result[_PICKED]))
+    result |= named(_OWN, _learned(taught, spoken, chosen, scale, progress))
     for number in range(len(given.data.shards)):
         mine = np.flatnonzero(shard == number)
         mine = mine[np.lexsort((lessons.time[mine], lessons.patient[mine]))]
@@ -160,19 +173,21 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
     return result
 
 
-def _first_lessons(
+def _learned(
     given: Setup,
     lessons: Rows,
     chosen: Int64[np.ndarray, " code"],
     scale: Float32[np.ndarray, " code"],
     progress: Progress,
 ) -> dict[str, torch.Tensor]:
-    """Teach what the hazard head reads straight from the record, without the trunk; give its numbers."""
-    layout = given.collator.reader.layout
+    """Teach the codes' own maps what their trees say, and give their numbers."""
     head, tensor, n = network_of(given).hazard, torch.from_numpy, len(lessons.time)
-    part = head.standing
-    panel = tensor(lessons.features[:, : 4 * len(layout.panel)]).view(n, 4, -1)
-    record = Standing(panel, {}, layout.n_valued)
+    own, layout = cast("OwnMaps", head.own), given.collator.reader.layout
+    n_panel = 4 * len(layout.panel)
+    panel, clock = torch.split(
+        tensor(lessons.features), [n_panel, lessons.features.shape[1] - n_panel], dim=1
+    )
+    record = Standing(panel.reshape(n, 4, -1), clock, {}, layout.n_valued)
     told = Told(
         row=torch.arange(n),
         hours=torch.zeros(n),
@@ -182,31 +197,26 @@ def _first_lessons(
         target=tensor(chosen),
         scale=tensor(scale),
     )
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [part.down.weight], "weight_decay": DECAY_NEAR},
-            {"params": [part.up, part.apart], "weight_decay": 0.0},
-        ]
-    )
+    own.requires_grad_(True)
+    optimiser = torch.optim.AdamW(own.parameters(), weight_decay=0.0)
+    usual = head.bias.detach()[0, told.target]
     rng = np.random.default_rng([given.spec.seed, _STREAM, 1])
-    for number in range(FIRST_PASSES):
-        progress("first lessons", number + 1, FIRST_PASSES)
-        batches = np.array_split(rng.permutation(n), max(1, n // _AT_ONCE))
+    n_batches = max(1, n // _AT_ONCE)
+    n_passes = max(PASSES, -(-_LEAST_STEPS // n_batches))
+    for number in range(n_passes):
+        progress("lessons", number + 1, n_passes)
+        batches = np.array_split(rng.permutation(n), n_batches)
         for at, rows in enumerate(batches):
             for group in optimiser.param_groups:
-                group["lr"] = _LEARNING_RATE * rate_at((number + at / len(batches)) / FIRST_PASSES)
+                group["lr"] = _LEARNING_RATE * rate_at((number + at / n_batches) / n_passes)
             batch = told.take(tensor(rows))
-            features = record.numbers(batch.row, batch.hours)
-            features = functional.pad(features, (0, part.down.in_features - features.shape[1]))
-            no_state = torch.zeros(len(rows), head.shared.in_features)
-            loss = foretold_loss(head, no_state, features, batch)
+            said = own(record.numbers(batch.row, batch.hours)).mT[..., head.standing.span]
+            loss = foretold_loss(said + usual, batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            clip_grad_norm_(part.parameters(), CLIP)
+            clip_grad_norm_(own.parameters(), CLIP)
             optimiser.step()
-    with torch.no_grad():
-        part.down.weight[:, n_numbers(layout.size, {}) :] = 0.0  # documents: unread
-    return same(dict(part.named_parameters()))
+    return same(dict(own.named_parameters()))
 
 
 def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows]:
@@ -257,25 +267,36 @@ def _read(
     )
 
 
-def _rates(rows: Rows, code: int, spans: np.ndarray) -> Float32[np.ndarray, "row interval"]:
-    """Give each instant's hazards (per day) as trees of other patients see them; 0 with too few events."""
+def _rates(
+    rows: Rows, code: int, spans: np.ndarray
+) -> tuple[Float32[np.ndarray, "row interval"], Float64[np.ndarray, " feature"]]:
+    """Give each instant's hazards (per day) as trees of other patients see them, and what trees looked at.
+
+    Hazards are 0, and no trees are grown, where too few events are. Of each span, what each feature gained is
+    told as a share.
+    """
     result = np.zeros((len(rows.time), len(spans)), np.float32)
+    looked_at = np.zeros(rows.features.shape[1])
     for span in np.unique(spans):
         mine = spans == span
         days, came = rows.days[:, code, mine].sum(axis=1), rows.came[:, code, mine].sum(axis=1)
         if len(np.unique(rows.subject[came > 0])) >= _LEAST_ILL:
-            result[:, mine] = _beyond_folds(rows, days, came)[:, None]
-    return result
+            rate, gain = _beyond_folds(rows, days, came)
+            result[:, mine] = rate[:, None]
+            looked_at += gain / max(gain.sum(), 1e-12)
+    return result, looked_at
 
 
-def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.ndarray, " row"]:
-    """Give a span's hazards, each fold's by trees of the others.
+def _beyond_folds(
+    rows: Rows, days: np.ndarray, came: np.ndarray
+) -> tuple[Float32[np.ndarray, " row"], Float64[np.ndarray, " feature"]]:
+    """Give a span's hazards, each fold's by trees of the others, and what each feature gained them.
 
     Patients count the same, however many instants are theirs and whether or not they fell ill. All weights
     together make an event count as its share of a patient: a leaf needs patients, not instants.
     """
     lightgbm, fold, weight = boosting(), rows.subject % FOLDS, rows.weight
-    rate = np.zeros(len(days), np.float32)
+    rate, gain = np.zeros(len(days), np.float32), np.zeros(rows.features.shape[1])
     for number in range(FOLDS):
         held, others = np.flatnonzero(fold == number), np.flatnonzero((fold != number) & (days > 0))
         happened = came[others] > 0
@@ -305,7 +326,8 @@ def _beyond_folds(rows: Rows, days: np.ndarray, came: np.ndarray) -> Float32[np.
         )
         trees: Any = lightgbm.train(settings, data, _TREES)
         rate[held] = np.exp(usual + trees.predict(rows.features[held], raw_score=True))
-    return rate
+        gain += trees.feature_importance("gain")
+    return rate, gain
 
 
 def even(subject: Int64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:

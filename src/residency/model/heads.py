@@ -12,6 +12,7 @@ from torch.nn import functional
 from residency.model.expected import AtRisk, expected
 from residency.model.moments import HOUR_KNOTS, Gated, log_hours
 from residency.model.outcomes import LADDER_DAYS
+from residency.model.own import OwnMaps
 
 N_HEADS: Final = 5
 NEAR: Final = 64  # numbers of the standing record that a head reads
@@ -75,6 +76,7 @@ class Read:
 
     mixed: Float32[Tensor, "class row head interval rank"]
     near: Float32[Tensor, "row head near"]
+    own: Float32[Tensor, "row head span taught_and_1"] | None
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,17 @@ class HazardHead(nn.Module):
         sizes: width of a state, and numbers of the standing record.
         rank: of a target's vector.
         bias: log hazards per day at the train patients' marginal rates, by class.
+        own: what is read of the taught codes alone; None where none is taught.
     """
 
+    place: Int64[Tensor, " target"]  # of each among the taught, or behind them
+
     def __init__(
-        self, sizes: tuple[int, int], rank: int, bias: Float32[Tensor, "class target interval"]
+        self,
+        sizes: tuple[int, int],
+        rank: int,
+        bias: Float32[Tensor, "class target interval"],
+        own: OwnMaps | None = None,
     ) -> None:
         super().__init__()
         width, n_features = sizes
@@ -113,14 +122,26 @@ class HazardHead(nn.Module):
             nn.init.normal_(part.weight, std=std * width**-0.5)
             nn.init.zeros_(part.bias)
         self.standing = Standing(n_features, (self.n_classes, n_targets, self.n_intervals))
+        self.own = own
+        place = torch.full((n_targets,), 0 if own is None else len(own.target))
+        if own is not None:
+            place[own.target] = torch.arange(len(own.target))
+        self.register_buffer("place", place, persistent=False)
         self.code = nn.Parameter(torch.randn(self.n_classes, n_targets, rank) * 0.05)
         self.bias = nn.Parameter(bias.clone())
 
     def read(self, z: Float32[Tensor, "row width"], features: Float32[Tensor, "row feature"]) -> Read:
-        """Give what the targets' vectors are multiplied with."""
+        """Give what the targets' vectors are multiplied with, and what the taught codes' own maps say.
+
+        Args:
+            z: states.
+            features: `numbers` of the record.
+        """
         own = self.mix(z).view(len(z), self.n_classes, N_HEADS, self.n_intervals, self.rank)
         shared = self.shared(z).view(len(z), self.n_classes, N_HEADS, 1, self.rank)
-        return Read((own + shared).transpose(0, 1), self.standing(features))
+        near = self.standing(features[:, -self.standing.down.in_features :])
+        maps = None if self.own is None else functional.pad(self.own(features), (0, 1))
+        return Read((own + shared).transpose(0, 1), near, maps)
 
     def columns(
         self,
@@ -141,6 +162,13 @@ class HazardHead(nn.Module):
         mixed = [x @ one.T for x, one in zip(read.mixed, code, strict=True)]
         result = torch.where(never[:, None, None], mixed[0], mixed[1])
         return (result + spans[:, :, self.standing.span] + bias[:, None]).clamp(LOWEST, HIGHEST).mT
+
+    def firsts(
+        self, read: Read, target: Int64[Tensor, " column"]
+    ) -> Float32[Tensor, "row head column interval"]:
+        """Give log hazards of some targets' first occurrences at every row."""
+        never = torch.ones(len(read.near), len(target), dtype=torch.bool, device=read.near.device)
+        return self.columns(read, target, never)
 
     def expected(
         self,
@@ -177,11 +205,13 @@ class HazardHead(nn.Module):
         """Give the targets' vectors, what the record says of spans, and biases; columns beside each other."""
         by = self.code.new_tensor(slope)[:, None, None]
         code, near = by * self.code[:, target], by[..., None] * self.standing.both[:, target]
-        spans = torch.einsum("rhd,wcsd->wrhsc", read.near, near)
+        first, again = torch.einsum("rhd,wcsd->wrhsc", read.near, near)
+        if read.own is not None:
+            first = first + slope[0] * read.own[..., self.place[target]]
         bias = self.bias[:, target].mT
         return (
             code,
-            torch.where(never[:, None, None], spans[0], spans[1]),
+            torch.where(never[:, None, None], first, again),
             torch.where(never[:, None], bias[0], bias[1]),
         )
 
@@ -194,6 +224,9 @@ class HazardHead(nn.Module):
         every = torch.einsum("rhd,wtsd->rwtsh", read.near, self.standing.both)
         span = torch.tensor(self.standing.span, device=cell.interval.device)
         near = every[cell.row, which, cell.target, span[cell.interval]]
+        if read.own is not None:
+            own = read.own[cell.row, :, span[cell.interval], self.place[cell.target]]
+            near = near + own * cell.first[:, None]
         bias = self.bias[which, cell.target, cell.interval]
         return (score + near + bias[:, None]).clamp(LOWEST, HIGHEST)
 

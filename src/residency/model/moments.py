@@ -12,6 +12,7 @@ from residency.model.inputs import Attached, Inputs
 HOUR_KNOTS: Final = 14  # hats over log1p(hours): 0 to 12.6, an hour to 30 years and beyond
 SINCE_KNOTS: Final = 53  # as HOUR_KNOTS, four times as fine: how long a stay has lasted tells much
 AGE_KNOTS: Final = 13  # hats over years of age, a decade apart
+CLOCK_NUMBERS: Final = HOUR_KNOTS + SINCE_KNOTS + AGE_KNOTS
 RANK_KNOTS: Final = 9
 COUNT_KNOTS: Final = 4
 AGO_KNOTS: Final = 7  # as HOUR_KNOTS, twice as wide
@@ -43,6 +44,12 @@ def log_hours(hours: Float32[Tensor, "..."]) -> Float32[Tensor, "... knot"]:
 def log_since(hours: Float32[Tensor, "..."]) -> Float32[Tensor, "... knot"]:
     """Give finer hats over the logarithm of the time since the first moment."""
     return hats(4.0 * torch.log1p(hours.clamp(min=0.0)), SINCE_KNOTS)
+
+
+def clock_numbers(clock: Float32[Tensor, "row 3"]) -> Float32[Tensor, "row number"]:
+    """Spread hours since the moment before, hours since the first and years of age over knots."""
+    gap, since, age = clock.unbind(dim=1)
+    return torch.cat([log_hours(gap), log_since(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
 
 
 class Gated(nn.Module):
@@ -125,7 +132,7 @@ class MomentEncoder(nn.Module):
         self.pool = Gated(width, 2 * width, width)
         self.standing = Gated(n_features, width, width)
         self.drop = nn.Dropout(drop)
-        self.clock = nn.Linear(HOUR_KNOTS + SINCE_KNOTS + AGE_KNOTS, width)
+        self.clock = nn.Linear(CLOCK_NUMBERS, width)
         self.modalities = nn.ModuleDict({kind: Attachment(n, width) for kind, n in modalities.items()})
 
     def forward(self, inputs: Inputs) -> Float32[Tensor, "row width"]:
@@ -141,9 +148,7 @@ class MomentEncoder(nn.Module):
             bag = reads.observed(bag, attached)
             standing = standing + reads.standing(attached)
         observed = bag + self.pool(self.norm(bag))
-        gap, since, age = inputs.clock.unbind(dim=1)
-        clock = torch.cat([log_hours(gap), log_since(since), hats(age / 10.0, AGE_KNOTS)], dim=1)
-        result: Tensor = self.drop(observed + standing) + self.clock(clock)
+        result: Tensor = self.drop(observed + standing) + self.clock(clock_numbers(inputs.clock))
         return result
 
 
@@ -190,6 +195,18 @@ def panel_numbers(
 ) -> Float32[Tensor, "row number"]:
     """Give the plain numbers, then the features: of few patients the first are learnt before the knots."""
     return torch.cat([plain_numbers(rank), panel_features(rank, hours, change, count)], dim=1)
+
+
+def numbers_of(code: int, n_panel: int, n_valued: int) -> list[int]:
+    """Give where a code of the panel lies in `panel_numbers`."""
+    values = code < n_valued  # those with values come first
+    plain, seen = PLAIN_NUMBERS * values, PLAIN_NUMBERS * n_valued
+    spread = seen + SEEN_FEATURES * n_panel
+    return [
+        *(knot * n_valued + code for knot in range(plain)),
+        *(seen + knot * n_panel + code for knot in range(SEEN_FEATURES)),
+        *(spread + knot * n_valued + code for knot in range(VALUE_FEATURES * values)),
+    ]
 
 
 def n_panel_numbers(n_panel: int, n_valued: int) -> int:

@@ -7,9 +7,10 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from residency.model.generative import FutureHead
-from residency.model.heads import HazardHead, LabelHead, NextHead, Waiting
+from residency.model.heads import N_HEADS, SPANS_DAYS, HazardHead, LabelHead, NextHead, Waiting
 from residency.model.inputs import Inputs
 from residency.model.moments import MomentEncoder, n_panel_numbers
+from residency.model.own import OwnMaps, Taught
 from residency.model.queries import QueryHead
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, n_features, n_numbers, standing_of
@@ -28,6 +29,7 @@ class Sizes:
         modalities: width of each kind of attachment's vectors.
         later: log hazards per day of later results of each code with values.
         routine: log hazards of routine moments, log shares of leads, log odds of their company.
+        taught: targets whose first records a teacher taught, and the codes of the panel each reads.
     """
 
     n_rows: int
@@ -37,6 +39,7 @@ class Sizes:
     modalities: dict[str, int]
     later: Float32[Tensor, "valued interval"]
     routine: "RoutineRates"
+    taught: Taught = ()
 
 
 RoutineRates = tuple[
@@ -61,7 +64,8 @@ class Network(nn.Module):
         self.trunk = Trunk(shape.width, shape.depth, spec.n_attention, shape.drop)
         record = sizes.panel, sizes.modalities
         self.waiting = Waiting(shape.width)
-        self.hazard = HazardHead((shape.width, n_numbers(*record)), shape.code_rank, sizes.bias)
+        maps = OwnMaps(sizes.taught, sizes.panel, N_HEADS, len(SPANS_DAYS) + 1) if sizes.taught else None
+        self.hazard = HazardHead((shape.width, n_numbers(*record)), shape.code_rank, sizes.bias, maps)
         self.label = LabelHead((shape.width, n_features(*record)), sizes.prior)
         self.following = NextHead(shape.width, *sizes.panel)
         self.future = FutureHead(shape.width, len(sizes.later), *sizes.routine)

@@ -122,17 +122,12 @@ def hazard_loss(
 
 
 def foretold_loss(
-    head: HazardHead,
-    z: Float32[Tensor, "instant width"],
-    features: Float32[Tensor, "instant feature"],
-    told: Told,
+    log_rate: Float32[Tensor, "instant head taught interval"], told: Told
 ) -> Float32[Tensor, ""]:
     """Negative log-likelihood of first records as a teacher softens them, a mean over heads and instants."""
-    never = torch.ones(len(z), len(told.target), dtype=torch.bool, device=z.device)
-    log_rate = head.columns(head.read(z, features), told.target, never)
     days, came = told.days[:, None], told.came[:, None]
     each = (log_rate.exp() * days - came * log_rate).sum(dim=3)
-    return torch.einsum("iht,t,ih->", each, told.scale, told.weight) / (N_HEADS * max(len(z), 1))
+    return torch.einsum("iht,t,ih->", each, told.scale, told.weight) / (N_HEADS * max(len(log_rate), 1))
 
 
 def label_loss(

@@ -27,6 +27,7 @@ from residency.model.layout import layout
 from residency.model.measuring import Measured, measured_of
 from residency.model.network import Network, Sizes, build, no_routine
 from residency.model.outcomes import ABSENT, links, never_had
+from residency.model.own import Taught
 from residency.model.settings import (
     CALIBRATION_FILE,
     SETTINGS_FILE,
@@ -41,6 +42,7 @@ from residency.timeline import Vocabulary, occurrences, take
 from residency.timeline.segments import ranges
 
 _MOST_CELLS: Final = 4_000_000  # numbers that the hazard head makes at a time
+_MOST_INSTANTS: Final = 4096  # that it reads at a time
 _MOST_ROWS: Final = 16_384  # rows, padding included, that the trunk reads at a time
 
 
@@ -94,6 +96,7 @@ class Model:
         digest: of the folder's manifest.
         attaching: encoders of the attachments that it reads.
         routine: codes that simulated futures take moment by moment, as indices, most frequent first.
+        taught: targets that a teacher taught, and the codes of the panel that each reads.
         n_heads: bootstrapped heads.
     """
 
@@ -108,6 +111,7 @@ class Model:
     reader: Reader
     attaching: Attaching
     routine: Int64[np.ndarray, " routine"]
+    taught: Taught = ()
     n_heads: int = N_HEADS
 
     @classmethod
@@ -155,6 +159,7 @@ class Model:
             reader=reader,
             attaching=open_encoders(folder, settings.encoders),
             routine=np.array(settings.routine, np.int64),
+            taught=settings.taught,
         )
 
     @property
@@ -244,6 +249,9 @@ class Model:
     ) -> Float32[np.ndarray, "index head target interval"]:
         """Give calibrated hazards per day of each target's next occurrence, counted from the instant.
 
+        A code below a taught one is never likelier than that: where both are among `targets`, its hazard is
+        at most the other's (`with_taught_above`).
+
         Args:
             states: from `encode`.
             moment: rows of `states.z`: the last moment known.
@@ -255,7 +263,8 @@ class Model:
         chosen = torch.from_numpy(np.asarray(targets, np.int64))
         first, again = torch.from_numpy(self.calibration.factors[:, np.asarray(targets)])
         hours = states.hours_since(moment, elapsed_days)
-        most = max(1, _MOST_CELLS // (N_HEADS * max(len(targets), 1) * n_intervals))
+        most = _MOST_CELLS // (N_HEADS * max(len(targets), 1) * n_intervals)
+        most = min(max(most, 1), _MOST_INSTANTS)
         result = np.empty((len(moment), N_HEADS, len(targets), n_intervals), np.float32)
         for start in range(0, len(moment), most):
             part = slice(start, start + most)
@@ -267,7 +276,38 @@ class Model:
                 rate = head.columns(head.read(z, features), chosen, none, self.calibration.slopes).exp()
                 factor = torch.where(none, first, again)
             result[part] = (rate * factor[:, None, :, None]).numpy()
+        self._bound(result, np.asarray(targets))
         return result
+
+    def _bound(
+        self,
+        hazards: Float32[np.ndarray, "index head target interval"],
+        targets: Int64[np.ndarray, " target"],
+    ) -> None:
+        place = {int(target): n for n, target in enumerate(targets)}
+        bounds = {
+            n: [place[above] for above in self.taught_above.get(target, ()) if above in place]
+            for target, n in place.items()
+        }
+        lowest = {n: hazards[:, :, by].min(axis=2) for n, by in bounds.items() if by}
+        for n, bound in lowest.items():
+            hazards[:, :, n] = np.minimum(hazards[:, :, n], bound)
+
+    @cached_property
+    def taught_above(self) -> dict[int, tuple[int, ...]]:
+        """The taught targets above each target that stands below some."""
+        index = [self.vocabulary.index_of(code) for code in self.targets]
+        taught = {index[target]: target for target, _ in self.taught}
+        above = (
+            tuple(taught[one] for one in self.vocabulary.ancestors_of(code).tolist() if one in taught)
+            for code in index
+        )
+        return {target: found for target, found in enumerate(above) if found}
+
+    def with_taught_above(self, targets: Int64[np.ndarray, " target"]) -> Int64[np.ndarray, " with_above"]:
+        """Give the targets and the taught ones above them, in order."""
+        above = [one for target in targets.tolist() for one in self.taught_above.get(target, ())]
+        return np.unique(np.concatenate([targets, np.array(above, np.int64)]))
 
     def never(
         self,
@@ -378,6 +418,7 @@ def _network(
         settings.modalities,
         torch.zeros(len(valued_codes(reader.vocabulary)), n_intervals),
         no_routine(len(settings.routine), n_intervals),
+        settings.taught,
     )
     network = build(spec, sizes)
     tensors, _ = read_tensors(folder / WEIGHTS_FILE)

@@ -9,6 +9,7 @@ import numpy as np
 
 from residency.contract.errors import LineageError
 from residency.model.attachments import Named
+from residency.model.own import Taught
 from residency.model.spec import ModelSpec
 
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -16,7 +17,7 @@ SETTINGS_FILE: Final = "model.json"
 TARGETS_FILE: Final = "targets.parquet"
 CALIBRATION_FILE: Final = "calibration.json"
 CURVE_FILE: Final = "training.parquet"
-MODEL_FORMAT: Final = 10
+MODEL_FORMAT: Final = 11
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         edges_days: of the hazards' intervals.
         encoders: of each kind of attachment that is read.
         routine: codes (by index) that simulated futures take moment by moment, most frequent first.
+        taught: targets (by index) that a teacher taught, and places in `panel` of the codes each reads.
     """
 
     format: int
@@ -39,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     edges_days: tuple[float, ...]
     encoders: dict[str, Named] = {}
     routine: tuple[int, ...]
+    taught: Taught = ()
 
     @property
     def modalities(self) -> dict[str, int]:

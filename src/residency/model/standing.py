@@ -8,7 +8,13 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from residency.model.inputs import Inputs
-from residency.model.moments import n_panel_features, n_panel_numbers, panel_features, panel_numbers
+from residency.model.moments import (
+    clock_numbers,
+    n_panel_features,
+    n_panel_numbers,
+    panel_features,
+    panel_numbers,
+)
 
 
 @dataclass(frozen=True)
@@ -30,18 +36,20 @@ class Standing:
 
     Attributes:
         panel: last value's rank, hours since, change and count of each code of the panel.
+        clock: hours since the moment before, hours since the first, years of age (NaN unknown).
         latest: last note, image and genome, by kind.
         n_valued: codes of the panel with values; the others have neither rank nor change.
     """
 
     panel: Float32[Tensor, "row 4 panel"]
+    clock: Float32[Tensor, "row 3"]
     latest: dict[str, Latest]
     n_valued: int
 
     def take(self, row: Int64[Tensor, " chosen"]) -> "Standing":
         """Give the record at some rows."""
         latest = {kind: Latest(one.vector, one.at[row]) for kind, one in self.latest.items()}
-        return Standing(self.panel[row], latest, self.n_valued)
+        return Standing(self.panel[row], self.clock[row], latest, self.n_valued)
 
     def features(
         self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
@@ -52,19 +60,21 @@ class Standing:
             row: the last moment known.
             hours: since then, by which everything is older now.
         """
-        return self._read(panel_features, row, hours)
+        return torch.cat([self._chart(panel_features, row, hours), *self._last(row)], dim=1)
 
     def numbers(
         self, row: Int64[Tensor, " chosen"], hours: Float32[Tensor, " chosen"]
     ) -> Float32[Tensor, "chosen number"]:
-        """Give the features, and before them the ranks as plain numbers.
+        """Give the features, before them the ranks as plain numbers, and before these the clock.
 
-        Hazards read these, as moments do: of few patients plain numbers are learnt before knots. Labels,
-        one an hour of every patient, need them at no size; what they take from them does not travel (LOG).
+        The clock is for the taught codes. All hazards read the rest, as moments do: of few patients plain
+        numbers are learnt before knots. Labels, one an hour of every patient, need them at no size; what they
+        take from them does not travel (LOG).
         """
-        return self._read(panel_numbers, row, hours)
+        clock = clock_numbers(later(self.clock[row], hours))
+        return torch.cat([clock, self._chart(panel_numbers, row, hours), *self._last(row)], dim=1)
 
-    def _read(
+    def _chart(
         self,
         spread: Callable[..., Tensor],
         row: Int64[Tensor, " chosen"],
@@ -72,11 +82,19 @@ class Standing:
     ) -> Float32[Tensor, "chosen number"]:
         rank, ago, change, count = self.panel[row].unbind(1)
         rank, change = rank[:, : self.n_valued], change[:, : self.n_valued]
-        parts = [spread(rank, ago + hours[:, None], change, count)]
+        return spread(rank, ago + hours[:, None], change, count)
+
+    def _last(self, row: Int64[Tensor, " chosen"]) -> list[Float32[Tensor, "chosen _"]]:
+        parts = []
         for kind in sorted(self.latest):
             one = self.latest[kind]
             parts += [one.vector[one.at[row]], (one.at[row] > 0).float()[:, None]]
-        return torch.cat(parts, dim=1)
+        return parts
+
+
+def later(clock: Float32[Tensor, "row 3"], hours: Float32[Tensor, " row"]) -> Float32[Tensor, "row 3"]:
+    """Give the clock so many hours later."""
+    return clock + hours[:, None] / clock.new_tensor([1.0, 1.0, 8766.0])
 
 
 def n_features(panel: tuple[int, int], modalities: dict[str, int]) -> int:
@@ -85,7 +103,7 @@ def n_features(panel: tuple[int, int], modalities: dict[str, int]) -> int:
 
 
 def n_numbers(panel: tuple[int, int], modalities: dict[str, int]) -> int:
-    """Give how many numbers `Standing.numbers` has."""
+    """Give how many numbers `Standing.numbers` has, the clock not counted."""
     return n_panel_numbers(*panel) + _n_latest(modalities)
 
 
@@ -105,7 +123,7 @@ def standing_of(inputs: Inputs, modalities: dict[str, int]) -> Standing:
     panel[:, 0, :n_valued], panel[:, 1], panel[:, 3] = inputs.rank, inputs.hours, inputs.count
     panel[:, 2, :n_valued] = inputs.change
     latest = {kind: _latest(inputs, kind, width) for kind, width in modalities.items()}
-    return Standing(panel, latest, n_valued)
+    return Standing(panel, inputs.clock, latest, n_valued)
 
 
 def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
@@ -121,15 +139,15 @@ def _latest(inputs: Inputs, kind: str, width: int) -> Latest:
 def gathered(parts: Sequence[tuple[Int64[Tensor, " _"], Standing]], n_rows: int) -> Standing:
     """Put the records of several batches together, each at its rows."""
     if not parts:
-        return Standing(torch.zeros(0, 4, 0), {}, 0)
-    panel = torch.empty(n_rows, *parts[0][1].panel.shape[1:])
+        return Standing(torch.zeros(0, 4, 0), torch.zeros(0, 3), {}, 0)
+    panel, clock = torch.empty(n_rows, *parts[0][1].panel.shape[1:]), torch.empty(n_rows, 3)
     at = {kind: torch.zeros(n_rows, dtype=torch.int64) for kind in parts[0][1].latest}
     vectors: dict[str, list[Tensor]] = {kind: [] for kind in at}
     for rows, one in parts:
-        panel[rows] = one.panel
+        panel[rows], clock[rows] = one.panel, one.clock
         for kind, latest in one.latest.items():
             begin = sum(len(vector) for vector in vectors[kind])
             at[kind][rows] = torch.where(latest.at > 0, latest.at + begin, 0)
             vectors[kind].append(latest.vector)
     joined = {kind: Latest(torch.cat(vectors[kind]), at[kind]) for kind in at}
-    return Standing(panel, joined, parts[0][1].n_valued)
+    return Standing(panel, clock, joined, parts[0][1].n_valued)

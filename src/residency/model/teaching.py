@@ -24,7 +24,7 @@ from residency.model.checkpoint import kept
 from residency.model.fitting import Setup
 from residency.model.inputs import Inputs, Reader
 from residency.model.spec import ModelSpec
-from residency.model.standing import standing_of
+from residency.model.standing import later, standing_of
 from residency.timeline import Timelines
 from residency.timeline.segments import ranges
 
@@ -154,9 +154,8 @@ def features_at(
     inputs: Inputs, row: Int64[Tensor, " instant"], hours: Float32[Tensor, " instant"]
 ) -> Float32[np.ndarray, "instant feature"]:
     """Give what trees read: the last rank, hours since, change and count of each code, and the clock."""
-    panel = standing_of(inputs, {}).panel[row]
+    panel, clock = standing_of(inputs, {}).panel[row], later(inputs.clock[row], hours)
     panel[:, 1] += hours[:, None]
-    clock = inputs.clock[row] + hours[:, None] / torch.tensor([1.0, 1.0, 8766.0])
     both: np.ndarray = torch.cat([panel.flatten(1), clock], dim=1).numpy()
     return both
 

@@ -88,8 +88,8 @@ def train(
         with steady(sized.threads, strict=sized.device == "cpu"):
             found = marginals(data, sized)
             attaching, encoded = _attach(step, data, sized, found, progress)
-            given = setup(data, sized, found, encoded)
-            training = fit(with_teacher(given, step.work, progress), step.work, progress)
+            given = with_teacher(setup(data, sized, found, encoded), step.work, progress)
+            training = fit(given, step.work, progress)
             return conclude(step, given, training.best, training.point, attaching)
 
 
@@ -272,6 +272,7 @@ def _write_settings(step: Step, given: Setup, attaching: Attaching) -> None:
         attaching.named(given.spec.encoders),
         given.marginals.routine.code,
     )
+    settings = msgspec.structs.replace(settings, taught=given.taught)
     step.file(SETTINGS_FILE, make=lambda path: _write_json(path, settings))
     if attaching.scales:
         step.file(SCALES_FILE, make=lambda path: write_scales(path, attaching.scales))

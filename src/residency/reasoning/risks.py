@@ -58,11 +58,12 @@ def _work_out(
         states = model.encode(view.packed, patients, encoded=view.encoded)
         moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
     result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
-    numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(plan.targets), 1)
+    targets = model.with_taught_above(plan.targets)
+    numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(targets), 1)
     n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
     for rows in np.array_split(np.arange(len(index)), n_parts):
-        never = model.never(view.packed, index.patient[rows], index.as_of[rows], plan.targets)
-        by_head = _by_head(model, states, plan, (moment[rows], at.elapsed_days[rows]), never)
+        never = model.never(view.packed, index.patient[rows], index.as_of[rows], targets)
+        by_head = _by_head(model, states, plan, (moment[rows], at.elapsed_days[rows]), (targets, never))
         for part in plan.parts:
             result[:, rows, part.columns] = summary(by_head[:, :, part.columns], interval=part.interval)
     return result
@@ -73,12 +74,11 @@ def _by_head(
     states: States,
     plan: Plan,
     instant: tuple[Int64[np.ndarray, " index"], Float32[np.ndarray, " index"]],
-    never: Bool[np.ndarray, "index target"],
+    asked: tuple[Int64[np.ndarray, " target"], Bool[np.ndarray, "index target"]],
 ) -> Float32[np.ndarray, "index head column"]:
     """Give the risk that each head sees; NaN in columns that the model has nothing for."""
-    moment, elapsed_days = instant
+    (moment, elapsed_days), (targets, never) = instant, asked
     result = np.full((len(moment), model.n_heads, len(plan.columns)), np.nan, dtype=np.float32)
-    targets = plan.targets
     hazards = model.hazards(states, moment, elapsed_days, targets, never) if len(targets) else None
     for part in plan.parts:
         if part.label is not None:

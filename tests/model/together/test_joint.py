@@ -16,10 +16,15 @@ import torch
 
 from residency.contract.errors import SpecError, TrainingError
 from residency.contract.lineage import open_made
+from residency.contract.progress import silent
 from residency.model import Model, ModelSpec
 from residency.model.checkpoint import read_tensors
+from residency.model.fitting import setup
+from residency.model.foretelling import foretold
+from residency.model.marginals import marginals
 from residency.model.together import Crew, crew, train_together
 from residency.model.together.joint import Joint
+from residency.model.training import steady
 from residency.timeline import Timelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of single processes
@@ -65,6 +70,20 @@ def test_what_a_crew_of_one_trains_is_a_model_like_any_other(whole: Path, data: 
     assert torch.isfinite(states.z).all()
     curve = pl.read_parquet(whole / "training.parquet")
     assert curve["tuning"].to_list()[-1] < curve["tuning"].to_list()[0]
+
+
+def test_what_a_taught_codes_lessons_left_a_crew_leaves_too(
+    alone: Crew, timelines: Path, data: Timelines, tmp_path: Path, now: datetime
+) -> None:
+    spec = dataclasses.replace(SPEC, teacher="trees", taught=("ICD10CM/N18.3",), passes=1)
+    train_together(timelines, tmp_path / "model", spec, alone, pieces=PIECES, now=now)
+    with steady(1):
+        given = foretold(setup(data, spec, marginals(data, spec)), tmp_path, silent)
+    weights, _ = read_tensors(tmp_path / "model" / "model.safetensors")
+    assert given.own
+    for name, tensor in given.own.items():
+        assert torch.equal(weights[f"hazard.own.{name}"], tensor), name
+    assert Model.open(tmp_path / "model").taught == given.taught
 
 
 @pytest.mark.slow

@@ -92,6 +92,9 @@ def baked(network: Network, calibration: Calibration) -> Network:
         result.hazard.code.mul_(slopes[:, None, None])
         result.hazard.standing.up.mul_(slopes[:, None, None])
         result.hazard.standing.apart.mul_(slopes[:, None, None, None])
+        if result.hazard.own is not None:
+            result.hazard.own.straight.mul_(slopes[0])
+            result.hazard.own.outer.mul_(slopes[0])
         result.label.logits.map["weight"].mul_(slope[:, None])
         result.label.logits.map["bias"].mul_(slope).add_(shift)
     return result

@@ -125,6 +125,7 @@ def _config(model: Model, out: Path) -> bytes:
     settings = settings_of(
         spec, model.labels, model.reader.layout.panel, model.edges_days, named, model.routine
     )
+    settings = msgspec.structs.replace(settings, taught=model.taught)
     config = Config(
         model_type=MODEL_TYPE,
         architectures=("ResidencyModel",),
