@@ -51,8 +51,8 @@ def learned(data: Timelines, folder: Path, out: Path, spec: ModelSpec) -> Model:
     """Train on coded events of what is left."""
     step = Step(out, name="train", inputs=[folder], spec={}, now=NOW)
     with step, steady(spec.threads, strict=True):
-        given = setup(data, spec, marginals(data, spec))
-        training = fit(with_teacher(given, step.work, silent), step.work, silent)
+        given = with_teacher(setup(data, spec, marginals(data, spec)), step.work, silent)
+        training = fit(given, step.work, silent)
         conclude(step, given, training.best, training.point, Attaching({}, {}))
     return Model.open(out)
 
