@@ -92,8 +92,8 @@ def test_the_hazard_of_a_taught_code_bounds_those_of_codes_below_it(model: Model
     expected[:, :, child] = np.minimum(free[:, :, child], free[:, :, parent])
     assert (expected != free).any()
     assert np.array_equal(bounded, expected)
-    assert taught.with_taught_above(np.array([child])).tolist() == sorted((parent, child))
-    assert model.with_taught_above(np.array([child])).tolist() == [child]
+    assert taught.bounds.with_above(np.array([child])).tolist() == sorted((parent, child))
+    assert model.bounds.with_above(np.array([child])).tolist() == [child]
 
 
 def test_time_without_news_moves_the_answer_but_never_after_the_first_moment(

@@ -16,6 +16,7 @@ from residency.contract.errors import LineageError
 from residency.contract.lineage import open_made
 from residency.contract.packed import DAY, Packed
 from residency.model.attachments import Attaching, open_encoders
+from residency.model.bounds import Bounds
 from residency.model.calibration import Calibration
 from residency.model.checkpoint import read_tensors
 from residency.model.coming import valued_codes
@@ -38,48 +39,13 @@ from residency.model.settings import (
 )
 from residency.model.spec import ModelSpec
 from residency.model.standing import Standing, gathered
+from residency.model.states import States
 from residency.timeline import Vocabulary, occurrences, take
 from residency.timeline.segments import ranges
 
 _MOST_CELLS: Final = 4_000_000  # numbers that the hazard head makes at a time
 _MOST_INSTANTS: Final = 4096  # that it reads at a time
 _MOST_ROWS: Final = 16_384  # rows, padding included, that the trunk reads at a time
-
-
-@dataclass(frozen=True)
-class States:
-    """What the model knows at each moment.
-
-    Attributes:
-        z: the trunk's state, one row a moment, patient by patient.
-        record: what stands in the record at each moment.
-        offset: where each patient's moments begin.
-        first: whether a moment is a patient's first, which has no time of its own.
-    """
-
-    z: Float32[Tensor, "moment width"]
-    record: Standing
-    offset: Int64[np.ndarray, " patient_and_1"]
-    first: Bool[np.ndarray, " moment"]
-
-    @classmethod
-    def of_all(
-        cls,
-        z: Float32[Tensor, "moment width"],
-        record: Standing,
-        offset: Int64[np.ndarray, " patient_and_1"],
-    ) -> "States":
-        """Give the states of every moment of each patient."""
-        first = np.zeros(len(z), bool)
-        first[offset[:-1]] = True
-        return cls(z, record, offset, first)
-
-    def hours_since(
-        self, moment: Int64[np.ndarray, " index"], elapsed_days: np.ndarray
-    ) -> Float32[Tensor, " index"]:
-        """Give hours since each moment; none after a patient's first."""
-        hours = np.where(self.first[moment], 0.0, np.maximum(elapsed_days, 0.0) * 24.0)
-        return torch.from_numpy(hours.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -250,7 +216,7 @@ class Model:
         """Give calibrated hazards per day of each target's next occurrence, counted from the instant.
 
         A code below a taught one is never likelier than that: where both are among `targets`, its hazard is
-        at most the other's (`with_taught_above`).
+        at most the other's (`bounds.with_above`).
 
         Args:
             states: from `encode`.
@@ -276,38 +242,13 @@ class Model:
                 rate = head.columns(head.read(z, features), chosen, none, self.calibration.slopes).exp()
                 factor = torch.where(none, first, again)
             result[part] = (rate * factor[:, None, :, None]).numpy()
-        self._bound(result, np.asarray(targets))
+        self.bounds.hold(result, np.asarray(targets))
         return result
 
-    def _bound(
-        self,
-        hazards: Float32[np.ndarray, "index head target interval"],
-        targets: Int64[np.ndarray, " target"],
-    ) -> None:
-        place = {int(target): n for n, target in enumerate(targets)}
-        bounds = {
-            n: [place[above] for above in self.taught_above.get(target, ()) if above in place]
-            for target, n in place.items()
-        }
-        lowest = {n: hazards[:, :, by].min(axis=2) for n, by in bounds.items() if by}
-        for n, bound in lowest.items():
-            hazards[:, :, n] = np.minimum(hazards[:, :, n], bound)
-
     @cached_property
-    def taught_above(self) -> dict[int, tuple[int, ...]]:
-        """The taught targets above each target that stands below some."""
-        index = [self.vocabulary.index_of(code) for code in self.targets]
-        taught = {index[target]: target for target, _ in self.taught}
-        above = (
-            tuple(taught[one] for one in self.vocabulary.ancestors_of(code).tolist() if one in taught)
-            for code in index
-        )
-        return {target: found for target, found in enumerate(above) if found}
-
-    def with_taught_above(self, targets: Int64[np.ndarray, " target"]) -> Int64[np.ndarray, " with_above"]:
-        """Give the targets and the taught ones above them, in order."""
-        above = [one for target in targets.tolist() for one in self.taught_above.get(target, ())]
-        return np.unique(np.concatenate([targets, np.array(above, np.int64)]))
+    def bounds(self) -> Bounds:
+        """What taught codes hold of the codes below them."""
+        return Bounds.of(self.vocabulary, self.targets, tuple(target for target, _ in self.taught))
 
     def never(
         self,

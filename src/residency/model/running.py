@@ -12,7 +12,8 @@ from residency.contract.packed import DAY, STATIC, Packed
 from residency.model.anchors import Anchors, anchors_of
 from residency.model.encoders.encoding import Encoded
 from residency.model.inputs import Windows
-from residency.model.opened import Model, States
+from residency.model.opened import Model
+from residency.model.states import States
 from residency.timeline import take
 
 _ROWS: Final = 16_384  # rows that the trunk reads at a time

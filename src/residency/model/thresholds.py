@@ -9,7 +9,8 @@ from jaxtyping import Float32, Int64
 
 from residency.model.generative import VALUE_BINS
 from residency.model.measuring import edges_of, inside
-from residency.model.opened import Model, States
+from residency.model.opened import Model
+from residency.model.states import States
 
 _MOST_ROWS: Final = 16_384
 

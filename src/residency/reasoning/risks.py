@@ -58,7 +58,7 @@ def _work_out(
         states = model.encode(view.packed, patients, encoded=view.encoded)
         moment = states.offset[local] + at.moment - view.packed.moment_offset[index.patient]
     result = np.empty((3, len(index), len(plan.columns)), dtype=np.float32)
-    targets = model.with_taught_above(plan.targets)
+    targets = model.bounds.with_above(plan.targets)
     numbers = model.n_heads * (len(model.edges_days) - 1) * max(len(targets), 1)
     n_parts = -(-len(index) * numbers // _NUMBERS_AT_ONCE)
     for rows in np.array_split(np.arange(len(index)), n_parts):
