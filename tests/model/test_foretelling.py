@@ -19,7 +19,7 @@ from residency.model.adaptation.lowrank import baked
 from residency.model.batches import Batch, plan
 from residency.model.calibration import Calibration
 from residency.model.fitting import Setup, begin, losses, network_of, setup
-from residency.model.foretelling import PASSES, even, foretold
+from residency.model.foretelling import PASSES, foretold
 from residency.model.heads import N_HEADS
 from residency.model.marginals import marginals
 from residency.model.moments import CLOCK_NUMBERS
@@ -71,36 +71,17 @@ def test_what_is_expected_adds_up_to_what_came_and_tells_who_falls_ill(given: Se
     came, soon, rate = np.zeros(2), [], []
     for shard, said in enumerate(learned.collator.foretold):
         wait = (onset(given.data, shard)[said.patient] - said.time) / DAY
-        weight = even_over(learned, shard)
         days = said.days[:, 0].sum(axis=1)
         at = np.searchsorted(given.marginals.targets.edges_days, wait) - 1
         taught = (at >= 0) & (at < said.days.shape[2])
         inside = taught & (said.days[np.arange(len(at)), 0, np.where(taught, at, 0)] > 0)
-        own = weight * inside
-        expected = (said.came[:, 0].sum(axis=1) - (1 - TRUST) * own) / TRUST
+        expected = (said.came[:, 0].sum(axis=1) - (1 - TRUST) * inside) / TRUST
         held = days > 0
-        came += own[held].sum(), expected[held].sum()
+        came += inside[held].sum(), expected[held].sum()
         soon.append(inside[held])
         rate.append((expected / np.maximum(days, 1e-6))[held])
     assert 0.75 < came[1] / came[0] < 1.3
     assert roc_auc_score(np.concatenate(soon), np.concatenate(rate)) > 0.8
-
-
-def even_over(learned: Setup, shard: int) -> np.ndarray:
-    """The weight of each instant of a shard, of all its instants everybody's."""
-    patients = [
-        np.array(packed.subject)[said.patient]
-        for packed, said in zip(learned.data.shards, learned.collator.foretold, strict=True)
-    ]
-    begin = sum(map(len, patients[:shard]))
-    return even(np.concatenate(patients))[begin : begin + len(patients[shard])]
-
-
-def test_every_patient_counts_the_same_however_many_instants_are_theirs() -> None:
-    subject = np.array([5, 5, 5, 9, 2, 2])
-    weight = even(subject)
-    assert weight.mean() == pytest.approx(1.0)
-    assert {weight[subject == one].sum().round(9) for one in (2, 5, 9)} == {2.0}
 
 
 def test_what_trees_expect_of_a_patient_hangs_on_others_alone(

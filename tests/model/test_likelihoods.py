@@ -40,7 +40,6 @@ def _truth(days: np.ndarray, cause: np.ndarray, n_targets: int) -> HazardTargets
         column_weight=torch.ones(n_targets),
         days=tensor(np.repeat(spent[:, None], n_targets, axis=1).astype(np.float32)),
         weight=torch.ones(N, N_HEADS),
-        worth=torch.ones(N),
         never=torch.ones(N, n_targets, dtype=torch.bool),
     )
 

@@ -53,7 +53,6 @@ def truth() -> HazardTargets:
         column_weight=torch.ones(N_TARGETS),
         days=torch.rand(N_INDEX, N_TARGETS, N_INTERVALS),
         weight=torch.randint(3, (N_INDEX, N_HEADS)).float(),
-        worth=torch.ones(N_INDEX),
     )
 
 

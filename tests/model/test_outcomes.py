@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from residency.contract.packed import DAY, Packed
 from residency.model import ModelSpec
+from residency.model.inputs import whole
+from residency.model.instants import after_moments
 from residency.model.marginals import Marginals, marginals
 from residency.model.outcomes import (
     Followed,
     Index,
-    draw_index,
-    draw_over_time,
     edges_up_to,
     exposure,
     follow,
@@ -30,27 +29,7 @@ def found(data: Timelines) -> Marginals:
 @pytest.fixture(scope="module")
 def drawn(data: Timelines) -> tuple[Packed, Index]:
     packed = take(data.shards[0], np.arange(40))
-    moment = np.flatnonzero(~np.isin(np.arange(packed.n_moments), packed.moment_offset))
-    patient = np.repeat(np.arange(40), np.diff(packed.moment_offset) - 1)
-    return packed, draw_index(packed, moment, patient, np.random.default_rng(0))
-
-
-def test_instants_over_time_are_even_and_know_the_last_moment_before_them(data: Timelines) -> None:
-    packed = take(data.shards[0], np.arange(40))
-    patient = np.arange(40)
-    low, high = packed.moment_offset[:-1] + 1, packed.moment_offset[1:]
-    index = draw_over_time(packed, (patient, low, high), np.full(40, 500), np.random.default_rng(2))
-    assert (np.diff(index.moment) >= 0).all()
-    time = np.asarray(packed.moment_time)
-    instant = time[index.moment] + index.elapsed
-    for row in range(0, len(instant), 97):
-        mine = np.arange(low[index.patient[row]], high[index.patient[row]])
-        assert index.moment[row] == mine[time[mine] <= instant[row]][-1]
-    begin, end = time[low[index.patient]], instant + index.follow_up  # one observation a patient
-    share = (instant - begin) / (end - begin)
-    observed = np.bincount(index.patient, minlength=40) == 500
-    assert observed.any()
-    assert stats.kstest(share[observed[index.patient]], "uniform").pvalue > 0.001
+    return packed, after_moments(packed, whole(packed, np.arange(40)), 1.0, np.random.default_rng(0))
 
 
 def _slow(packed: Packed, index: Index, found: Marginals) -> set[tuple[int, int, int]]:
@@ -88,16 +67,6 @@ def test_a_parent_follows_no_later_than_its_child(
     ]
     assert waits[0]
     assert all(waits[1][row] <= wait for row, wait in waits[0].items())
-
-
-def test_instants_lie_before_the_next_moment_and_inside_observation(drawn: tuple[Packed, Index]) -> None:
-    packed, index = drawn
-    as_of = packed.moment_time[index.moment] + index.elapsed
-    following = np.append(packed.moment_time, np.iinfo(np.int64).max)[index.moment + 1]
-    last = index.moment + 1 == packed.moment_offset[index.patient + 1]
-    assert (last | (as_of < following)).all()
-    assert (as_of + index.follow_up == packed.observation_end[packed.observation_offset[index.patient]]).all()
-    assert 0.3 < (index.elapsed == 0).mean() < 0.7
 
 
 def test_death_is_the_first_target_and_ends_what_follows(

@@ -110,7 +110,6 @@ def test_the_loss_counts_what_they_say(head: HazardHead) -> None:
         column_weight=torch.ones(N_TARGETS),
         days=torch.from_numpy(rng.random((4, N_TARGETS, N_INTERVALS)).astype(np.float32)),
         weight=torch.ones(4, N_HEADS),
-        worth=torch.ones(4),
         never=never,
     )
     with torch.no_grad():

@@ -16,8 +16,10 @@ from residency.model.batches import plan
 from residency.model.calibration import Calibration
 from residency.model.fitting import Setup, losses, network_of, setup
 from residency.model.generative import CLASSES, VALUE_BINS, Results
+from residency.model.inputs import whole
+from residency.model.instants import after_moments
 from residency.model.marginals import marginals
-from residency.model.outcomes import Targets, draw_index, follow
+from residency.model.outcomes import Targets, follow
 from residency.model.queries import KINDS, Later, QueryHead, Sets, joined, later_loss, set_loss
 from residency.model.querying import bins_of, sets_of
 from residency.model.spec import ModelSpec
@@ -181,9 +183,7 @@ def test_what_is_drawn_for_queries_moves_no_other_draw(data: Timelines, given_se
 def drawn_sets(data: Timelines, given_setup: Setup, seed: int) -> tuple[Sets, Targets]:
     rng, targets = np.random.default_rng(seed), given_setup.marginals.targets
     packed = take(data.shards[0], np.arange(40))
-    moment = np.setdiff1d(np.arange(packed.n_moments), packed.moment_offset)[::3]
-    patient = np.searchsorted(packed.moment_offset, moment, "right") - 1
-    index = draw_index(packed, moment, patient, rng)
+    index = after_moments(packed, whole(packed, np.arange(40)), 0.4, rng)
     followed = follow(packed, index, targets)
     found = sets_of(packed, followed, targets, rng)
     row, waits = followed.row, np.full((len(followed.index.moment), len(targets)), np.inf)
@@ -213,8 +213,7 @@ def test_sets_are_followed_as_the_first_of_their_codes_and_never_judged_by_their
 def test_later_results_are_those_of_the_patients_own_record(data: Timelines, given_setup: Setup) -> None:
     piece = plan(data, "train", SPEC, None)[0]
     packed, rng = take(data.shards[0], piece.patient), np.random.default_rng(1)
-    moment = np.setdiff1d(np.arange(packed.n_moments), packed.moment_offset)[::4]
-    index = draw_index(packed, moment, np.searchsorted(packed.moment_offset, moment, "right") - 1, rng)
+    index = after_moments(packed, whole(packed, np.arange(packed.n_patients)), 0.3, rng)
     watch, targets = given_setup.collator.watch, given_setup.marginals.targets
     assert watch is not None
     followed = follow(packed, index, targets)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,26 +131,6 @@ def test_every_dated_moment_of_a_pass_is_read_once(data: Timelines) -> None:
     )
     assert read == dated
     assert max(int((piece.high - piece.low).max()) for piece in pieces) <= BRIEF.context - 1
-
-
-def test_every_patient_weighs_the_same_however_many_instants_are_drawn(
-    data: Timelines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("residency.model.instants.ROWS_PER_INDEX", 4)
-    spec = ModelSpec(size="tiny", context=256, min_patients=10, threads=1)
-    given = setup(data, spec, marginals(data, spec))
-    weight, patients = Counter[float](), Counter[float]()
-    for number, piece in enumerate(plan(data, "train", spec, None)):
-        packed = data.shards[piece.shard]
-        batch = given.collator.collate(packed, piece, np.random.default_rng(number), drop=False)
-        for worth in batch.hazard.worth.tolist():
-            weight[round(worth, 4)] += worth
-        dated = packed.moment_offset[piece.patient + 1] - packed.moment_offset[piece.patient] - 1
-        for n_instants in (2 * np.maximum(2, dated // 4)).tolist():
-            patients[round(given.collator.instants / n_instants, 4)] += 1
-    assert len(patients) > 1
-    for worth, n_patients in patients.items():
-        assert weight[worth] / n_patients == pytest.approx(given.collator.instants, rel=0.1)
 
 
 def test_data_without_labels_train_hazards_alone(data: Timelines) -> None:

@@ -15,7 +15,7 @@ from residency.model.encoders.encoding import Encoded
 from residency.model.generative import Coming
 from residency.model.heads import N_HEADS
 from residency.model.inputs import Inputs, Reader, Rows, Windows, spread
-from residency.model.instants import draw_instants, instants_each
+from residency.model.instants import Density
 from residency.model.objectives import HazardTargets, Sampled, Told, bootstrap, sample
 from residency.model.outcomes import (
     HOUR,
@@ -187,7 +187,7 @@ class Collator:
         targets: that have hazards.
         rate: how frequent each is, for the choice of columns.
         seed: of the bootstrap.
-        instants: of a patient, in the mean (`usual_instants`).
+        density: of instants.
         encoded: vectors of each shard's attachments; empty where the data have none.
         modality_drop: share of windows read as though there were no attachments of a kind, each kind apart.
         watch: finds what came next; None where nobody learns it.
@@ -198,7 +198,7 @@ class Collator:
     targets: Targets
     rate: Float32[np.ndarray, " target"]
     seed: int
-    instants: float
+    density: Density
     encoded: tuple[Encoded, ...] = ()
     modality_drop: float = 0.0
     watch: Watch | None = None
@@ -207,23 +207,20 @@ class Collator:
     def collate(self, packed: Packed, piece: Piece, rng: np.random.Generator, *, drop: bool) -> Batch:
         """Read one piece, draw its index times, and find what followed."""
         small, windows = cut_out(packed, piece)
-        worth = (self.instants / instants_each(small)).astype(np.float32)
         encoded = self.encoded[piece.shard] if self.encoded else None
         if drop and encoded:
             small, windows = _with_kinds_dropped(small, windows, rng, self.modality_drop)
         rows, inputs = self.reader.read(small, windows, rng if drop else None, encoded=encoded)
         row_of = rows.row_of(small.n_moments)
         weight = bootstrap(np.asarray(small.subject), self.seed)
-        followed = follow(small, draw_instants(small, rows, windows, rng), self.targets)
+        followed = follow(small, self.density.draw(small, windows, rng), self.targets)
         held = followed.index
         coming, queried = self.watch.look(small, followed, rng) if self.watch else (None, None)
         return Batch(
             inputs=inputs,
             index_row=torch.from_numpy(row_of[held.moment]),
             index_hours=torch.from_numpy((held.elapsed / HOUR).astype(np.float32)),
-            hazard=hazard_targets(
-                small, followed, self.targets, sample(self.rate, COLUMNS, rng), (weight, worth)
-            ),
+            hazard=hazard_targets(small, followed, self.targets, sample(self.rate, COLUMNS, rng), weight),
             labels=labels_of(small, row_of, weight),
             following=self._following(small, rows),
             coming=coming,
@@ -306,7 +303,7 @@ def hazard_targets(
     followed: Followed,
     targets: Targets,
     columns: Sampled,
-    weights: tuple[Float32[np.ndarray, "patient head"], Float32[np.ndarray, " patient"]] | None = None,
+    weight: Float32[np.ndarray, "patient head"] | None = None,
 ) -> HazardTargets:
     """Put what followed some instants into tensors.
 
@@ -315,10 +312,10 @@ def hazard_targets(
         followed: what followed.
         targets: that have hazards.
         columns: targets whose exposure is worked out.
-        weights: of each patient for each head, and whichever head; all 1 without.
+        weight: of each patient for each head; all 1 without.
     """
-    ones = np.ones((packed.n_patients, N_HEADS), np.float32), np.ones(packed.n_patients, np.float32)
-    weight, worth = weights or ones
+    if weight is None:
+        weight = np.ones((packed.n_patients, N_HEADS), np.float32)
     index, edges = followed.index, targets.edges
     as_of = np.array(packed.moment_time[index.moment]) + index.elapsed
     interval = interval_of(followed.wait, edges)
@@ -332,8 +329,7 @@ def hazard_targets(
         columns=tensor(columns.target),
         column_weight=tensor(columns.weight),
         days=tensor(exposure(followed, edges, columns.target, len(targets))),
-        weight=tensor((weight * worth[:, None])[index.patient]),
-        worth=tensor(worth[index.patient]),
+        weight=tensor(weight[index.patient]),
         never=tensor(never_had(followed.found, index.patient, as_of, columns.target)),
     )
 

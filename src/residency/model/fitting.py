@@ -23,7 +23,7 @@ from residency.model.coming import Watch, valued_codes
 from residency.model.encoders.encoding import Encoded, widths_of
 from residency.model.heads import of_task
 from residency.model.inputs import Reader
-from residency.model.instants import usual_instants
+from residency.model.instants import Density
 from residency.model.layout import layout
 from residency.model.machine import Machine
 from residency.model.marginals import Marginals
@@ -95,8 +95,8 @@ def setup(data: Timelines, spec: ModelSpec, found: Marginals, encoded: tuple[Enc
     vocabulary = data.vocabulary
     reader = Reader(vocabulary, layout(vocabulary, choose(vocabulary, spec.shape.panel)))
     watch = Watch.of(vocabulary, reader.layout, found.targets, found.routine)
-    each, drop = usual_instants(data), spec.modality_drop
-    collator = Collator(reader, found.targets, found.rate, spec.seed, each, encoded, drop, watch)
+    density, drop = Density.of(data), spec.modality_drop
+    collator = Collator(reader, found.targets, found.rate, spec.seed, density, encoded, drop, watch)
     return Setup(data, spec, found, collator)
 
 

@@ -12,7 +12,6 @@ it is.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -29,7 +28,7 @@ from residency.model.checkpoint import kept, named, same, under
 from residency.model.fitting import CLIP, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
-from residency.model.instants import draw_instants, instants_of
+from residency.model.instants import Density
 from residency.model.objectives import Sampled, Told, bootstrap, foretold_loss
 from residency.model.outcomes import HOUR, Targets, follow, targets_of
 from residency.model.own import PICKED, OwnMaps, Taught
@@ -37,7 +36,7 @@ from residency.model.standing import Standing
 from residency.model.teaching import FOLDS, TRUST, boosting, features_at, taught, tree_settings
 
 _STREAM: Final = 5  # of random numbers
-_PER_PATIENT: Final = 24  # instants, about: those of one patient repeat each other
+_PER_PATIENT: Final = 24.0  # instants, about: those of one patient repeat each other
 _MOST: Final = 300_000  # instants
 _QUIET: Final = 30_000, 10  # instants without an event that trees grow on: so many, or so many an event
 _LEAST_ILL: Final = 20  # patients with the record within a span, for trees of their own
@@ -73,11 +72,6 @@ class Rows:
     time: Int64[np.ndarray, " row"]
     days: Float32[np.ndarray, "row code interval"]
     came: Float32[np.ndarray, "row code interval"]
-
-    @cached_property
-    def weight(self) -> Float64[np.ndarray, " row"]:
-        """Weights by which every patient counts the same."""
-        return even(self.subject)
 
 
 def with_teacher(given: Setup, work: Path, progress: Progress) -> Setup:
@@ -157,8 +151,7 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
         expected[:, n] = np.where(rates[:, n] > 0, said, rows.came[:, n])  # where no trees speak, what came
         looked_at = gain[: 4 * n_panel].reshape(4, n_panel).sum(axis=0)
         picked[n] = np.argsort(-looked_at, kind="stable")[: picked.shape[1]]
-    weight = rows.weight.astype(np.float32)[:, None, None]
-    lessons = replace(rows, days=rows.days * weight, came=expected * weight)
+    lessons = replace(rows, came=expected)
     seen = lessons.came.sum(axis=(0, 2), dtype=np.float64) + 1.0
     scale = (seen**-0.5 * len(lessons.time) / (seen**0.5).sum()).astype(np.float32)  # as `Marginals.scale`
     result = {"scale": torch.from_numpy(scale), _PICKED: torch.from_numpy(picked)}
@@ -225,13 +218,9 @@ def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows
     rng = np.random.default_rng([given.spec.seed, _STREAM])
     n_patients = sum(int((given.data.split(n) == "train").sum()) for n in range(len(given.data.shards)))
     parts, shards = [], []
-    share = min(
-        1.0,
-        min(_MOST, _PER_PATIENT * n_patients)
-        / max(instants_of(piece.high - piece.low for piece in pieces), 1),
-    )
+    density = Density.of(given.data, min(_PER_PATIENT, _MOST / max(n_patients, 1)))
     for piece in pieces:
-        part = _read(given.data.shards[piece.shard], piece, given.collator.reader, asked, share, rng)
+        part = _read(given.data.shards[piece.shard], piece, given.collator.reader, asked, density, rng)
         parts.append(part)
         shards.append(np.full(len(part.time), piece.shard))
     names = vars(parts[0])
@@ -241,13 +230,12 @@ def _rows(given: Setup, asked: Targets) -> tuple[Int64[np.ndarray, " row"], Rows
 
 
 def _read(
-    packed: Packed, piece: Piece, reader: Reader, asked: Targets, share: float, rng: np.random.Generator
+    packed: Packed, piece: Piece, reader: Reader, asked: Targets, density: Density, rng: np.random.Generator
 ) -> Rows:
     small, windows = cut_out(packed, piece)
     rows, inputs = reader.read(small, windows)
-    index = draw_instants(small, rows, windows, rng)
-    index = index.take(rng.random(len(index.moment)) < share)
-    followed = follow(small, index, asked)
+    followed = follow(small, density.draw(small, windows, rng), asked)
+    index = followed.index
     n_taught = len(asked) - 1  # death comes first among targets, and is not taught
     every = Sampled(np.arange(1, len(asked)), np.ones(n_taught, np.float32))
     truth = hazard_targets(small, followed, asked, every)
@@ -292,10 +280,9 @@ def _beyond_folds(
 ) -> tuple[Float32[np.ndarray, " row"], Float64[np.ndarray, " feature"]]:
     """Give a span's hazards, each fold's by trees of the others, and what each feature gained them.
 
-    Patients count the same, however many instants are theirs and whether or not they fell ill. All weights
-    together make an event count as its share of a patient: a leaf needs patients, not instants.
+    Weights make an event count as its share of a patient: a leaf needs patients, not instants.
     """
-    lightgbm, fold, weight = boosting(), rows.subject % FOLDS, rows.weight
+    lightgbm, fold = boosting(), rows.subject % FOLDS
     rate, gain = np.zeros(len(days), np.float32), np.zeros(rows.features.shape[1])
     for number in range(FOLDS):
         held, others = np.flatnonzero(fold == number), np.flatnonzero((fold != number) & (days > 0))
@@ -305,9 +292,9 @@ def _beyond_folds(
         rng = np.random.default_rng(number)
         quiet = rng.permutation(others[~happened])
         kept = quiet[: max(_QUIET[0], _QUIET[1] * int(happened.sum()))]
-        usual = np.log((weight * came)[others].sum() / (weight * days)[others].sum())
-        each = weight * len(np.unique(rows.subject[others[happened]])) / (weight * came)[others].sum()
-        each[kept] *= len(quiet) / len(kept) if len(kept) else 1.0
+        usual = np.log(came[others].sum(dtype=np.float64) / days[others].sum(dtype=np.float64))
+        weight = np.full(len(days), len(np.unique(rows.subject[others[happened]])) / happened.sum())
+        weight[kept] *= len(quiet) / len(kept) if len(kept) else 1.0
         grown_on = np.sort(np.concatenate([others[happened], kept]))
         settings = {
             **tree_settings(len(grown_on), learning_rate=_RATE, leaves=15, seed=0),
@@ -320,7 +307,7 @@ def _beyond_folds(
         data = lightgbm.Dataset(
             rows.features[grown_on],
             came[grown_on],
-            weight=each[grown_on],
+            weight=weight[grown_on],
             init_score=np.log(days[grown_on]) + usual,
             params=settings,
         )
@@ -328,10 +315,3 @@ def _beyond_folds(
         rate[held] = np.exp(usual + trees.predict(rows.features[held], raw_score=True))
         gain += trees.feature_importance("gain")
     return rate, gain
-
-
-def even(subject: Int64[np.ndarray, " row"]) -> Float64[np.ndarray, " row"]:
-    """Give weights, 1 in the mean, by which every patient counts the same however many rows are theirs."""
-    _, of, count = np.unique(subject, return_inverse=True, return_counts=True)
-    weight: np.ndarray = len(subject) / (len(count) * count[of])
-    return weight

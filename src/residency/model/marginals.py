@@ -9,17 +9,15 @@ from jaxtyping import Float32, Int64
 from residency.contract.codes import DEATH
 from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY, Packed
+from residency.model.instants import Density
 from residency.model.outcomes import (
     ABSENT,
     Index,
     Targets,
-    draw_index,
-    draw_over_time,
     edges_up_to,
     exposure,
     follow,
     interval_of,
-    joined,
     labelled,
     never_had,
     targets_of,
@@ -29,7 +27,7 @@ from residency.model.routine import ROUTINE_TARGET, Routine, company, routine_co
 from residency.model.spec import ModelSpec
 from residency.timeline import Timelines, take
 
-PER_PATIENT: Final = 2  # instants after moments, and as many over time
+PER_PATIENT: Final = 4.0  # instants, in the mean
 MOST_PATIENTS: Final = 20_000
 _CHUNK: Final = 512
 _PRIOR_EVENTS: Final = 2.0  # an interval's rate leans on the target's own by as much as this many events
@@ -132,31 +130,15 @@ def marginals_of(data: Timelines, spec: ModelSpec, targets: Targets) -> Marginal
 
 
 def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index]]:
-    drawn = []
+    drawn, density = [], Density.of(data, PER_PATIENT)
     left = MOST_PATIENTS
     for shard, packed in enumerate(data.shards):
         train = np.flatnonzero(data.split(shard) == "train")[:left]
         left -= len(train)
         for start in range(0, len(train), _CHUNK):
             small = take(packed, train[start : start + _CHUNK])
-            moment, patient = _some_moments(small, rng)
-            drawn.append((small, joined(draw_index(small, moment, patient, rng), _over_time(small, rng))))
+            drawn.append((small, density.draw_whole(small, np.arange(small.n_patients), rng)))
     return drawn
-
-
-def _over_time(packed: Packed, rng: np.random.Generator) -> Index:
-    patient = np.flatnonzero(np.diff(packed.moment_offset) > 1)
-    spans = (patient, packed.moment_offset[patient] + 1, packed.moment_offset[patient + 1])
-    return draw_over_time(packed, spans, np.full(len(patient), PER_PATIENT), rng)
-
-
-def _some_moments(packed: Packed, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    dated = np.diff(packed.moment_offset) - 1
-    patient = np.repeat(np.flatnonzero(dated > 0), PER_PATIENT)
-    number = (rng.random(len(patient)) * dated[patient]).astype(np.int64) + 1
-    moment = packed.moment_offset[patient] + number
-    order = np.argsort(moment, kind="stable")
-    return moment[order], patient[order]
 
 
 def _count(drawn: list[tuple[Packed, Index]], targets: Targets) -> tuple[np.ndarray, np.ndarray]:

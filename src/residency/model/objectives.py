@@ -79,7 +79,6 @@ class HazardTargets:
         columns: targets whose exposure is worked out, with their weights.
         days: exposure in each interval.
         weight: of each index row for each head.
-        worth: of each index row, whichever head; 1 in the mean: patients count alike.
         never: whether the patient had not had each of `columns` by each index row.
     """
 
@@ -91,7 +90,6 @@ class HazardTargets:
     column_weight: Float32[Tensor, " column"]
     days: Float32[Tensor, "index column interval"]
     weight: Float32[Tensor, "index head"]
-    worth: Float32[Tensor, " index"]
     never: Bool[Tensor, "index column"]
 
     @property

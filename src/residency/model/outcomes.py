@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from residency.contract.codes import DEATH
-from residency.contract.packed import DAY, STATIC, Packed
+from residency.contract.packed import DAY, Packed
 from residency.timeline import Occurrences, Vocabulary, occurrences
 from residency.timeline.segments import offsets, ranges, search
 
@@ -112,74 +112,6 @@ class Index:
         return Index(self.patient[keep], self.moment[keep], self.elapsed[keep], self.follow_up[keep])
 
 
-def draw_index(
-    packed: Packed,
-    moment: Int64[np.ndarray, " moment"],
-    patient: Int64[np.ndarray, " moment"],
-    rng: np.random.Generator,
-) -> Index:
-    """Draw an instant after each moment: half at once, half somewhere before the next moment.
-
-    Args:
-        packed: the timelines.
-        moment: dated moments, rising.
-        patient: the patient of each.
-        rng: for the elapsed time.
-
-    Returns:
-        Instants at which the patient was observed and alive.
-    """
-    time = np.array(packed.moment_time[moment])
-    final = _final_time(packed)[patient]
-    last = moment + 1 >= packed.moment_offset[patient + 1]
-    following = np.array(packed.moment_time[np.minimum(moment + 1, packed.n_moments - 1)])
-    gap = np.maximum(np.where(last, final, following) - time, 1)
-    share = rng.random(len(moment))
-    at_once = rng.random(len(moment)) < 0.5
-    # uniform in log(1 + minutes): most of a long gap's weight lies soon after the moment
-    minute = DAY // 1440
-    later = np.expm1(share * np.log1p(gap / minute)) * minute
-    elapsed = np.where(at_once, 0, np.minimum(later.astype(np.int64), gap - 1))
-    return observed(packed, patient, moment, elapsed)
-
-
-def draw_over_time(
-    packed: Packed,
-    spans: tuple[Int64[np.ndarray, " span"], Int64[np.ndarray, " span"], Int64[np.ndarray, " span"]],
-    n_each: Int64[np.ndarray, " span"],
-    rng: np.random.Generator,
-) -> Index:
-    """Draw instants evenly over time, as they are asked who come back after long silence.
-
-    Drawn after moments alone (`draw_index`), one in fifty would lie more than half a day after a moment, for
-    moments crowd in stays.
-
-    Args:
-        packed: the timelines.
-        spans: the patient of each, its first dated moment, one past its last.
-        n_each: instants of each span.
-        rng: for the instants.
-
-    Returns:
-        Instants at which the patient was observed and alive, rising by moment.
-    """
-    patient, low, high = (np.repeat(part, n_each) for part in spans)
-    last = high >= packed.moment_offset[patient + 1]
-    following = np.array(packed.moment_time[np.minimum(high, packed.n_moments - 1)])
-    begin, end = np.array(packed.moment_time[low]), np.where(last, _final_time(packed)[patient], following)
-    instant = begin + (rng.random(len(low)) * np.maximum(end - begin, 1)).astype(np.int64)
-    moment = search(np.asarray(packed.moment_time), (low, high), instant, "right") - 1
-    order = np.lexsort((instant, moment))
-    elapsed = instant - np.array(packed.moment_time[moment])
-    return observed(packed, patient[order], moment[order], elapsed[order])
-
-
-def joined(one: Index, other: Index) -> Index:
-    """Put instants together, rising by moment."""
-    both = [np.concatenate(pair) for pair in zip(vars(one).values(), vars(other).values(), strict=True)]
-    return Index(*both).take(np.argsort(both[1], kind="stable"))
-
-
 def observed(packed: Packed, patient: np.ndarray, moment: np.ndarray, elapsed: np.ndarray) -> Index:
     """Keep the instants at which the patient was observed and alive, with what follow-up remains."""
     as_of = np.array(packed.moment_time[moment]) + elapsed
@@ -190,16 +122,6 @@ def observed(packed: Packed, patient: np.ndarray, moment: np.ndarray, elapsed: n
     stop = packed.observation_end[safe] if len(packed.observation_end) else np.zeros(len(moment), np.int64)
     follow_up = np.where(inside, stop, as_of) - as_of
     return Index(patient, moment, elapsed, follow_up).take(follow_up > 0)
-
-
-def _final_time(packed: Packed) -> Int64[np.ndarray, " patient"]:
-    """Give the end of each patient's last observation, or their last moment where that is later."""
-    last_moment = np.array(packed.moment_time[packed.moment_offset[1:] - 1])
-    n = np.diff(packed.observation_offset)
-    ends = np.full(packed.n_patients, STATIC, np.int64)
-    ends[n > 0] = packed.observation_end[packed.observation_offset[1:][n > 0] - 1]
-    final: np.ndarray = np.maximum(ends, last_moment)
-    return final
 
 
 @dataclass(frozen=True)

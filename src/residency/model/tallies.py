@@ -111,14 +111,13 @@ def borne(
     here = which.numpy()
 
     def tallied(x: Tensor) -> np.ndarray:
-        weighed = (x * truth.worth[at[0]]).double()
-        added = torch.zeros(2 * len(which), dtype=torch.float64).index_add(0, place, weighed)
+        added = torch.zeros(2 * len(which), dtype=torch.float64).index_add(0, place, x.double())
         result: np.ndarray = (added.view(2, -1) * truth.column_weight).numpy()
         return result
 
     found.observed[:, here] = tallied(torch.ones(len(place)))
     for number, slope in enumerate(SLOPES):
-        spent = ((base + slope * beyond).exp() * truth.days).sum(dim=2) * truth.worth[:, None]
+        spent = ((base + slope * beyond).exp() * truth.days).sum(dim=2)
         found.expected[:, number][:, here] = ((classes * spent).sum(dim=1) * truth.column_weight).numpy()
         found.score[:, number][:, here] = tallied(base[at] + slope * beyond[at])
     return found

@@ -28,7 +28,7 @@ from residency.model.attachments import Attaching, reading
 from residency.model.batches import Collator
 from residency.model.calibration import Calibration
 from residency.model.fitting import Setup, fit, network_with, setup
-from residency.model.instants import usual_instants
+from residency.model.instants import Density
 from residency.model.marginals import marginals, marginals_of
 from residency.model.network import Network
 from residency.model.training import steady
@@ -80,8 +80,7 @@ class Room:
         data = dataclasses.replace(self.data, _splits=(split,))
         found = marginals_of(data, self.spec, base.marginals.targets)
         reader, drop = base.collator.reader, self.spec.modality_drop
-        each = usual_instants(data)
-        collator = Collator(reader, found.targets, found.rate, self.spec.seed, each, (), drop)
+        collator = Collator(reader, found.targets, found.rate, self.spec.seed, Density.of(data), (), drop)
         return Setup(data, self.spec, found, collator)
 
     def taught(self, given: Setup) -> Network:

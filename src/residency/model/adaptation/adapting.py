@@ -29,7 +29,7 @@ from residency.model.calibration import Calibration
 from residency.model.checkpoint import write_tensors
 from residency.model.encoders.encoding import Encoded
 from residency.model.fitting import CLIP, Setup, losses, rate_at, total
-from residency.model.instants import usual_instants
+from residency.model.instants import Density
 from residency.model.marginals import marginals_of
 from residency.model.network import Network
 from residency.model.opened import Model
@@ -140,8 +140,8 @@ def _setup(base: Model, data: Timelines, spec: AdaptSpec) -> Setup:
     targets: Targets = targets_of(base.vocabulary, codes, base.edges_days)
     found = marginals_of(data, settings, targets)
     encoded = tuple(_encoded(base, data, shard) for shard in range(len(data.shards))) if base.kinds else ()
-    each, drop = usual_instants(data), settings.modality_drop
-    collator = Collator(base.reader, targets, found.rate, spec.seed, each, encoded, drop)
+    density, drop = Density.of(data), settings.modality_drop
+    collator = Collator(base.reader, targets, found.rate, spec.seed, density, encoded, drop)
     return Setup(data, settings, found, collator)
 
 
