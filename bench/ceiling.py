@@ -43,7 +43,7 @@ def against_chances(score: np.ndarray, chance: np.ndarray, weight: np.ndarray) -
 def taught(rows: np.ndarray, chance: np.ndarray, weight: np.ndarray, tuning: np.ndarray, x: np.ndarray):
     """Grow trees on true chances of some rows until those of tuning patients gain no more."""
     settings = BaselineSpec(learning_rate=0.1, leaves=63).parameters(int(rows.sum()))
-    settings["objective"] = "cross_entropy"
+    settings |= {"objective": "cross_entropy", "metric": "cross_entropy"}
     part, held = (
         lightgbm.Dataset(x[of], label=chance[of], weight=weight[of] / weight[of].mean(), params=settings)
         for of in (rows, tuning)
