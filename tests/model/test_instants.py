@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from residency.contract.packed import DAY, Packed
-from residency.model.batches import plan
+from residency.model.batches import cut_out, plan
 from residency.model.inputs import Windows, whole
 from residency.model.instants import Density, after_moments, over_time
 from residency.model.outcomes import Index
@@ -48,9 +48,8 @@ def test_instants_lie_before_the_next_moment_and_inside_observation(packed: Pack
     assert (last | (as_of(packed, index) < following)).all()
     end = packed.observation_end[packed.observation_offset[index.patient]]
     assert (as_of(packed, index) + index.follow_up == end).all()
-    assert (
-        0.5 < (index.elapsed == 0).mean() < 0.7
-    )  # half are drawn at once, and some of the others not at all
+    # half are drawn at once, and some of the others not at all
+    assert 0.5 < (index.elapsed == 0).mean() < 0.7
 
 
 def test_moments_are_drawn_the_less_densely_the_more_a_patient_has_behind_them(packed: Packed) -> None:
@@ -105,9 +104,6 @@ def test_as_many_instants_are_drawn_as_were_asked_for_whatever_the_windows(data:
     density = Density.of(data, each=20.0)
     spec, n_drawn = ModelSpec(size="tiny", context=16), 0
     for number, piece in enumerate(plan(data, "train", spec, np.random.default_rng(0))):
-        windows = Windows(
-            piece.patient,
-            *(data.shards[piece.shard].moment_offset[piece.patient] + at for at in (piece.low, piece.high)),
-        )
-        n_drawn += len(density.draw(data.shards[piece.shard], windows, np.random.default_rng(number)).moment)
+        small, windows = cut_out(data.shards[piece.shard], piece)
+        n_drawn += len(density.draw(small, windows, np.random.default_rng(number)).moment)
     assert 0.75 < n_drawn / (20.0 * train) <= 1.0  # the others fell on times when something new had come

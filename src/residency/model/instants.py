@@ -58,19 +58,15 @@ class Density:
         wanted = max(_LEAST * n_patients, n_moments / _ROWS_PER_INDEX) if each is None else each * n_patients
         return cls(wanted / 2 / max(moments, 1.0), wanted / 2 / max(days, 1.0))
 
-    def thinned(self, share: float) -> "Density":
-        """Draw a share of them."""
-        return Density(self.after * share, self.over * share)
-
     def draw(self, packed: Packed, windows: Windows, rng: np.random.Generator) -> Index:
         """Draw instants of windows, rising by moment: those at which the patient was observed and alive."""
         drawn = after_moments(packed, windows, self.after, rng), over_time(packed, windows, self.over, rng)
         both = [np.concatenate(pair) for pair in zip(*(vars(one).values() for one in drawn), strict=True)]
         return Index(*both).take(np.argsort(both[1], kind="stable"))
 
-    def draw_whole(self, packed: Packed, patient: np.ndarray, rng: np.random.Generator) -> Index:
-        """Draw instants of patients' whole records."""
-        return self.draw(packed, _read(packed, patient), rng)
+    def draw_whole(self, packed: Packed, rng: np.random.Generator) -> Index:
+        """Draw instants of every patient's whole record."""
+        return self.draw(packed, _read(packed, np.arange(packed.n_patients)), rng)
 
 
 def after_moments(packed: Packed, windows: Windows, density: float, rng: np.random.Generator) -> Index:

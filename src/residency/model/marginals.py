@@ -137,7 +137,7 @@ def _draw(data: Timelines, rng: np.random.Generator) -> list[tuple[Packed, Index
         left -= len(train)
         for start in range(0, len(train), _CHUNK):
             small = take(packed, train[start : start + _CHUNK])
-            drawn.append((small, density.draw_whole(small, np.arange(small.n_patients), rng)))
+            drawn.append((small, density.draw_whole(small, rng)))
     return drawn
 
 
