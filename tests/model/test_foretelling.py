@@ -11,6 +11,7 @@ import torch
 from scipy.stats import poisson, spearmanr
 from sklearn.metrics import roc_auc_score
 
+from residency.contract.codes import DEATH
 from residency.contract.errors import TrainingError
 from residency.contract.packed import DAY
 from residency.contract.progress import silent
@@ -270,6 +271,25 @@ def test_a_taught_model_keeps_nothing_of_single_patients(
     train(timelines, tmp_path / "model", SPEC, now=now)
     assert ILL in Model.open(tmp_path / "model").targets
     assert not list((tmp_path / "model").rglob("*lessons*"))
+
+
+def test_death_is_taught_like_any_code_and_moves_no_others_lessons(
+    given: Setup, learned: Setup, tmp_path: Path
+) -> None:
+    both = foretold(replace(given, spec=replace(given.spec, taught=(ILL, DEATH))), tmp_path, silent)
+    deaths, farthest = np.zeros(2), given.marginals.targets.edges_days[-1]
+    for shard, (one, two) in enumerate(zip(learned.collator.foretold, both.collator.foretold, strict=True)):
+        assert two.target.tolist() == [*one.target.tolist(), 0]
+        assert np.array_equal(one.days[:, 0], two.days[:, 0])
+        assert np.array_equal(one.came[:, 0], two.came[:, 0])
+        packed = given.data.shards[shard]
+        last = packed.event_code[packed.event_offset[packed.moment_offset[1:] - 1]]
+        died = last == given.data.vocabulary.index_of(DEATH)
+        end = packed.observation_end[packed.observation_offset[1:] - 1]
+        left = np.minimum((end[two.patient] - two.time) / DAY, farthest)
+        np.testing.assert_allclose(two.days[:, 1].sum(axis=1), left, rtol=1e-3, atol=0.01)
+        deaths += (died[two.patient] & (left < farthest)).sum(), two.came[:, 1].sum()
+    assert 0.75 < deaths[1] / deaths[0] < 1.3
 
 
 def test_a_code_without_a_hazard_is_refused(given: Setup, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
         TrainingError: a code has no hazard.
     """
     vocabulary, targets = given.data.vocabulary, given.marginals.targets
-    at = {int(code): n for n, code in enumerate(targets.code) if n}
+    at = {int(code): n for n, code in enumerate(targets.code)}
     wanted = [vocabulary.index_of(name) for name in given.spec.taught]
     lacking = sum(one is None or one not in at for one in wanted)
     if lacking:
@@ -139,7 +139,9 @@ def _grown(given: Setup, chosen: np.ndarray, progress: Progress) -> dict[str, to
     """Draw instants, grow trees, and give by shard what is learned there."""
     targets = given.marginals.targets
     asked = targets_of(given.data.vocabulary, targets.code[chosen], targets.edges_days)
+    column = np.array([int(np.flatnonzero(asked.code == code)[0]) for code in targets.code[chosen]])
     shard, rows = _rows(given, asked)
+    rows = replace(rows, days=rows.days[:, column], came=rows.came[:, column])
     spans = np.searchsorted(SPANS_DAYS, targets.edges_days[:-1], "right")
     expected, rates = np.empty_like(rows.came), np.empty_like(rows.came)
     n_panel = len(given.collator.reader.layout.panel)
@@ -236,13 +238,11 @@ def _read(
     rows, inputs = reader.read(small, windows)
     followed = follow(small, density.draw(small, windows, rng), asked)
     index = followed.index
-    n_taught = len(asked) - 1  # death comes first among targets, and is not taught
-    every = Sampled(np.arange(1, len(asked)), np.ones(n_taught, np.float32))
+    every = Sampled(np.arange(len(asked)), np.ones(len(asked), np.float32))
     truth = hazard_targets(small, followed, asked, every)
     days = (truth.days * truth.never[:, :, None]).numpy()
     came = np.zeros_like(days)
-    held = truth.first & (truth.target > 0)
-    came[truth.row[held], truth.target[held] - 1, truth.interval[held]] = 1.0
+    came[truth.row[truth.first], truth.target[truth.first], truth.interval[truth.first]] = 1.0
     row = torch.from_numpy(rows.row_of(small.n_moments)[index.moment])
     hours = torch.from_numpy((index.elapsed / HOUR).astype(np.float32))
     return Rows(

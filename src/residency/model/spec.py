@@ -65,7 +65,7 @@ class ModelSpec:
         modality_drop: share of windows trained on as though there were no notes, no images, no genome, each
             kind apart: no less than the share of patients who will lack them in use.
         teacher: `trees` softens the train patients' labels by what trees grown on others say; empty does not.
-        taught: codes whose first records trees teach, too.
+        taught: codes whose first records trees teach, too; death among them, for it is the rival of all.
     """
 
     size: str = AUTO
