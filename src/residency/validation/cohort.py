@@ -78,6 +78,15 @@ class Cohort:
         return Index(self.patient[mine], self.as_of[mine])
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Index times of a shard, each with the weight of its sampling, the censored among them."""
+
+    rows: Cohort
+    known: Bool[np.ndarray, " row"]
+    followed_days: Float[np.ndarray, " row"]
+
+
 def cohort_of(timelines: Timelines, task: Task, seed: int) -> Cohort:
     """Find the index times of a task and what came of them.
 
@@ -112,27 +121,49 @@ def cohort_at(
         order = np.lexsort((index.as_of, index.patient))
         given = at_times(packed, timelines.labels, task, index.take(order))
         part = _of_landmarks(timelines, number, task, given, None)
-        part.counts["outside the task"] = int(known.sum()) - len(given.index)
+        part.rows.counts["outside the task"] = int(known.sum()) - len(given.index)
         parts.append(part)
     whole = _joined(parts, task)
     whole.counts["no such patient"] = len(subject) - found_patients
     return whole
 
 
-def _joined(parts: list[Cohort], task: Task) -> Cohort:
+def _joined(parts: list[_Part], task: Task) -> Cohort:
+    shards = [part.rows for part in parts]
     whole = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        f.name: np.concatenate([getattr(part, f.name) for part in shards])
         for f in fields(Cohort)
         if f.name not in _BY_NAME
     }
-    reasons = sorted({reason for part in parts for reason in part.counts})
+    reasons = sorted({reason for part in shards for reason in part.counts})
     joined = Cohort(
         **whole,
-        groups=_named([part.groups for part in parts]),
-        apart=_named([part.apart for part in parts]),
-        counts={reason: sum(part.counts.get(reason, 0) for part in parts) for reason in reasons},
+        groups=_named([part.groups for part in shards]),
+        apart=_named([part.apart for part in shards]),
+        counts={reason: sum(part.counts.get(reason, 0) for part in shards) for reason in reasons},
     )
-    return replace(joined, apart=_apart(joined, task))
+    known, days = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("known", "followed_days")
+    )
+    weighed = _weighed(joined, known, days, task.horizon_days)
+    return replace(weighed, apart=_apart(weighed, task))
+
+
+def _weighed(
+    rows: Cohort, known: Bool[np.ndarray, " row"], days: Float[np.ndarray, " row"], horizon_days: float
+) -> Cohort:
+    """Keep the index times whose outcome is known, where it could be known; weigh them for the others."""
+    weight, held = np.zeros(len(rows)), np.ones(len(rows), dtype=bool)
+    unit = np.char.add(rows.split, rows.site) if len(rows) else rows.split
+    for one in np.unique(unit):
+        mine = unit == one
+        era = censoring.eras(rows.subject[mine], rows.as_of[mine])
+        weight[mine], held[mine] = censoring.weights(
+            days[mine], known[mine], rows.weight[mine], era, horizon_days
+        )
+    times = np.divide(weight, rows.weight, out=np.ones_like(weight), where=(rows.weight > 0) & (weight > 0))
+    lost = {"censored": int((held & ~known).sum()), "too late to follow": int((~held).sum())}
+    return replace(rows, weight=weight, censoring=times, counts=rows.counts | lost).take(known & held)
 
 
 def _named(parts: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -147,15 +178,13 @@ def _apart(whole: Cohort, task: Task) -> dict[str, np.ndarray]:
     return {name: value for name, value in sorted(found.items()) if len(np.unique(value)) > 1}
 
 
-def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> Cohort:
+def _of_shard(timelines: Timelines, number: int, task: Task, seed: int) -> _Part:
     packed, vocabulary = timelines.shards[number], timelines.vocabulary
     found = landmarks(packed, vocabulary, timelines.labels, task, seed)
     return _of_landmarks(timelines, number, task, found, seed)
 
 
-def _of_landmarks(
-    timelines: Timelines, number: int, task: Task, found: Landmarks, seed: int | None
-) -> Cohort:
+def _of_landmarks(timelines: Timelines, number: int, task: Task, found: Landmarks, seed: int | None) -> _Part:
     """Find out what came of index times; without a seed all are kept."""
     packed, vocabulary = timelines.shards[number], timelines.vocabulary
     fate = fates(packed, vocabulary, found, task)
@@ -163,33 +192,25 @@ def _of_landmarks(
         kept, sampled = fate.at_risk, fate.at_risk.astype(np.float64)
     else:
         kept, sampled = drawn(packed, found, fate.at_risk, task, seed)
-    index, split = found.index, timelines.split(number)[found.index.patient]
-    site = timelines.site(number)[index.patient]
-    weight, unit = np.zeros(len(index)), np.char.add(split, site) if len(index) else split
-    for one in np.unique(unit):
-        mine = (unit == one) & kept
-        weight[mine] = censoring.weights(fate.followed_days[mine], fate.known[mine], sampled[mine])
-    days = task.apart.measured_days
+    index, days = found.index, task.apart.measured_days
     apart = apart_of(packed, vocabulary, index, task.apart) | _occurrence(fate, task)
-    return Cohort(
+    rows = Cohort(
         shard=np.full(len(index), number, dtype=np.int64),
         patient=index.patient,
         subject=np.asarray(packed.subject[index.patient]),
         as_of=index.as_of,
         label=fate.label,
         event_time=fate.event_time,
-        weight=weight,
-        censoring=np.divide(weight, sampled, out=np.ones_like(weight), where=(sampled > 0) & (weight > 0)),
+        weight=sampled,
+        censoring=np.ones(len(index)),
         records=records_in(packed, index, days) if days else np.zeros(len(index), np.int64),
-        split=split,
-        site=site,
+        split=timelines.split(number)[index.patient],
+        site=timelines.site(number)[index.patient],
         groups=groups_of(packed, vocabulary, index, task.groups),
         apart=apart,
-        counts={
-            "not at risk": int((~fate.at_risk).sum()),
-            "censored": int((kept & ~fate.known).sum()),
-        },
-    ).take(kept & fate.known)
+        counts={"not at risk": int((~fate.at_risk).sum())},
+    )
+    return _Part(rows.take(kept), fate.known[kept], fate.followed_days[kept])
 
 
 def _occurrence(fate: Fates, task: Task) -> dict[str, np.ndarray]:

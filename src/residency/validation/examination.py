@@ -160,7 +160,7 @@ def headlines(parts: tuple[Examined, ...]) -> dict[str, object]:
 
 
 def _rows(shards: list[Shard]) -> Rows:
-    reasons = ("not at risk", "censored", "abstained")
+    reasons = ("not at risk", "censored", "too late to follow", "abstained")
     dropped = {reason: sum(shard.counts.get(reason, 0) for shard in shards) for reason in reasons}
     kept = sum(shard.rows for shard in shards)
     return Rows(read=kept + sum(dropped.values()), kept=kept, dropped=dropped)
