@@ -2,7 +2,7 @@
 
 FOLDER holds `timelines` and `truth` of a larger simulated hospital; without, one of 4,000 is made. Of its
 train and tuning patients only so many teach, the same for both; its held-out patients judge. The vocabulary
-is that of all train patients. TAUGHT is 1 where trees teach the network what first records to expect.
+is that of all train patients. TAUGHT is 1 where trees teach the network first records, and death.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import numpy as np
 from invented import NOW, TASKS, Invented, hospital, made
 
 from residency import Model, ModelSpec, Timelines
+from residency.contract.codes import DEATH
 from residency.contract.lineage import Step
 from residency.contract.progress import silent
 from residency.contract.report import Metric
@@ -69,8 +70,8 @@ def main(of: Invented, n_patients: int = 500, seed: int = 0, taught: int = 0) ->
     spec = ModelSpec(size="small", seed=seed, threads=1)
     if taught:
         coded = (task.outcome for task in tasks if isinstance(task.outcome, CodedOutcome))
-        codes = tuple(sorted({code for outcome in coded for code in outcome.codes}))
-        spec = dataclasses.replace(spec, teacher="trees", taught=codes)
+        codes = sorted({code for outcome in coded for code in outcome.codes})
+        spec = dataclasses.replace(spec, teacher="trees", taught=(DEATH, *codes))
     with tempfile.TemporaryDirectory() as place:
         model = learned(data, folder, Path(place) / "model", spec)
         bench = Bench(model, data, of.risks, BaselineSpec(), seed, tasks)
