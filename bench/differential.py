@@ -49,8 +49,10 @@ def landmarks(packed: Packed, rows: np.ndarray, every_days: float) -> Index:
     """Ask every so often from the first record to the end of the observation."""
     patient, times = [], []
     for row in rows.tolist():
-        moments = packed.moment_time[packed.moments_of(row)]
-        at = np.arange(int(moments[1]) + DAY, int(moments[-1]), round(every_days * DAY))
+        first = int(packed.moment_time[packed.moments_of(row)][1])
+        # not to the last record: at every index time but the last, another would be sure to come
+        last = int(packed.observation_end[packed.observation_offset[row + 1] - 1])
+        at = np.arange(first + DAY, last, round(every_days * DAY))
         patient += [row] * len(at)
         times += at.tolist()
     return Index(np.array(patient, np.int64), np.array(times, np.int64))

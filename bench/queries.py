@@ -1,7 +1,7 @@
 """Sets, thresholds and bounds on held-out patients: `bench/queries.py [FOLDER] [PATIENTS] [SEED]`. Simulated.
 
 Asked twice a year, and in stays for what is to come before discharge. A row counts whose patient was seen to
-the horizon, or to what ended the window. Beside each, LightGBM taught on the train patients for that query.
+the horizon, or died before. Beside each, LightGBM taught on the train patients for that query.
 """
 
 import sys
@@ -106,7 +106,8 @@ def rows_of(of: Invented, split: tuple[str, ...], query: Query) -> Asked:
     end = np.minimum.reduce([np.full(len(index), query.horizon_days), *ends])
     seen = (packed.observation_end[packed.observation_offset[index.patient + 1] - 1] - index.as_of) / DAY
     began = packed.observation_start[packed.observation_offset[index.patient]] <= index.as_of
-    kept = began & (seen >= np.minimum(end, outcome)) & (np.minimum(seen, ends[-1]) > 0)
+    # whoever could not be watched to the end counts for nobody, ill or not; death is an end of its own
+    kept = began & (seen >= np.minimum(query.horizon_days, ends[-1])) & (np.minimum(seen, ends[-1]) > 0)
     return Asked(packed, index, outcome <= end).take(kept)
 
 

@@ -20,9 +20,10 @@ from residency.contract.schema import CODES, EVENTS, OBSERVATION, SUBJECTS
 from residency.contract.specs import read
 from residency.model import Model
 from residency.reasoning import Index, TargetTrial, ask, emulate
+from residency.reasoning.censoring import weights
 from residency.reasoning.covariates import Instant, Layout
 from residency.reasoning.effects import Effects, Estimate, e_value
-from residency.reasoning.emulating import Codes, Recruiting, stayed
+from residency.reasoning.emulating import Codes, Recruiting, followed
 from residency.reasoning.research import local_effects
 from residency.timeline import BuildSpec, Timelines, build, take, until
 
@@ -164,14 +165,18 @@ def test_nothing_after_time_zero_or_known_later_is_a_covariate(clinic: Timelines
     assert np.array_equal(layout.raw(then), layout.raw(now), equal_nan=True)
 
 
-def test_weights_for_who_left_are_those_of_kaplan_and_meier() -> None:
-    lifelines = pytest.importorskip("lifelines")
-    rng = np.random.default_rng(0)
-    left, died = rng.exponential(1.0, (2, 300))
-    time, leaves = np.minimum(left, died), left < died
-    fitter = lifelines.KaplanMeierFitter().fit(time, leaves)
-    at = np.array([0.2, 0.7, 1.5])
-    assert stayed(time, leaves, at) == pytest.approx(fitter.predict(at).to_numpy(), abs=1e-9)
+def test_who_entered_too_late_to_be_followed_counts_for_nobody_ill_or_not(clinic: Timelines) -> None:
+    """Data end at a date: of late entrants only the ill could be known."""
+    (packed,) = clinic.shards
+    codes, horizon = Codes.of(TRIAL, clinic.vocabulary), 700.0
+    entrants = list(Recruiting(TRIAL, codes, Counter()).entrants(packed, 0))
+    found = followed(clinic, entrants, codes, codes.outcome, horizon)
+    end = int(packed.observation_end.max())
+    days_left = np.array([(end - one.start) / DAY for one in entrants])
+    early, late = days_left > horizon + 20, days_left < horizon - 20  # an era is some nine days long
+    assert found.outcome[late].mean() > 0.2
+    assert found.weight[late].max() == 0.0
+    assert found.weight[early] == pytest.approx(1.0)
 
 
 def test_weighted_for_who_left_as_many_had_the_outcome_as_would_have_had_nobody_left() -> None:
@@ -181,7 +186,8 @@ def test_weighted_for_who_left_as_many_had_the_outcome_as_would_have_had_nobody_
     truth = float(((outcome < died) & (outcome <= 1.0)).mean())
     had = (outcome < died) & (outcome <= np.minimum(left, 1.0))
     known = np.minimum(ended, 1.0) <= left
-    weight = known / stayed(np.minimum(left, ended), left < ended, ended.clip(max=1.0))
+    seen, alike = np.minimum(np.minimum(left, ended), 1.0), np.zeros(len(left), np.int64)
+    weight = weights(seen, known, np.ones(len(left)), alike, 1.0)[0]
     assert weight.mean() == pytest.approx(1.0, abs=0.01)
     assert (weight * had).mean() == pytest.approx(truth, abs=0.006)
 

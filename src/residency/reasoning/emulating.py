@@ -18,6 +18,7 @@ from residency.contract.codes import DEATH
 from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, STATIC, Packed
 from residency.contract.specs import load, spec
+from residency.reasoning.censoring import eras, weights
 from residency.reasoning.outcomes import Family
 from residency.timeline import Timelines, Vocabulary, events_of
 
@@ -173,7 +174,10 @@ class Followed:
 def followed(
     timelines: Timelines, entrants: list[Entrant], codes: Codes, which: np.ndarray, days: float
 ) -> Followed:
-    """Follow entrants; who left before the end counts for nobody, and those like them who stayed for more."""
+    """Follow entrants; who left before the end counts for nobody, and those like them who stayed for more.
+
+    So do all who entered when hardly anybody could still be followed to the end: see `censoring`.
+    """
     span = round(days * DAY)
     event, left = np.full(len(entrants), np.inf), np.zeros(len(entrants))
     for number, one in enumerate(entrants):
@@ -189,34 +193,10 @@ def followed(
         left[number] = float(watched(packed, one.row) - one.start)
     had = (event > 0) & (event <= span)
     ended = np.abs(event)  # infinite where neither outcome nor death came
-    until = ended.clip(max=span)
     known = had | (ended <= span) | (left >= span)
-    staying = stayed(np.minimum(left, ended), left < ended, until)
-    return Followed(had, np.where(known, 1 / staying, 0.0))
-
-
-def stayed(
-    time: Float64[np.ndarray, " patient"],
-    leaves: Bool[np.ndarray, " patient"],
-    until: Float64[np.ndarray, " time"],
-) -> Float64[np.ndarray, " time"]:
-    """Give the share who had not left before each time, as Kaplan and Meier estimate it, 0.05 at least.
-
-    Args:
-        time: when each left, died, or had the outcome.
-        leaves: who left; death and the outcome are no leaving, and end the chance of it.
-        until: the times.
-
-    Example:
-        >>> stayed(np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, True]), np.array([0.5, 3.5]))
-        array([1.   , 0.375])
-    """
-    order = np.lexsort((leaves, time))
-    at_risk = len(time) - np.arange(len(time))
-    share = np.cumprod(1 - leaves[order] / at_risk)
-    place = np.searchsorted(time[order], until, "left")
-    staying: np.ndarray = np.maximum(np.concatenate([[1.0], share])[place], 0.05)
-    return staying
+    seen = np.minimum(np.minimum(left, ended), span) / DAY
+    era = eras(np.arange(len(entrants)), np.array([one.start for one in entrants], np.int64))
+    return Followed(had, weights(seen, known, np.ones(len(entrants)), era, days)[0])
 
 
 def watched(packed: Packed, row: int) -> int:

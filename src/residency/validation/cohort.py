@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from residency.reasoning import Index
+from residency.reasoning.censoring import eras, weights
 from residency.timeline import Timelines
-from residency.validation import censoring
 from residency.validation.fates import Fates, fates
 from residency.validation.groups import apart_of, groups_of, records_in, thirds
 from residency.validation.landmarks import Landmarks, at_times, drawn, landmarks
@@ -157,10 +157,8 @@ def _weighed(
     unit = np.char.add(rows.split, rows.site) if len(rows) else rows.split
     for one in np.unique(unit):
         mine = unit == one
-        era = censoring.eras(rows.subject[mine], rows.as_of[mine])
-        weight[mine], held[mine] = censoring.weights(
-            days[mine], known[mine], rows.weight[mine], era, horizon_days
-        )
+        era = eras(rows.subject[mine], rows.as_of[mine])
+        weight[mine], held[mine] = weights(days[mine], known[mine], rows.weight[mine], era, horizon_days)
     times = np.divide(weight, rows.weight, out=np.ones_like(weight), where=(rows.weight > 0) & (weight > 0))
     lost = {"censored": int((held & ~known).sum()), "too late to follow": int((~held).sum())}
     return replace(rows, weight=weight, censoring=times, counts=rows.counts | lost).take(known & held)

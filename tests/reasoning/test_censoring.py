@@ -3,7 +3,7 @@ import pytest
 from lifelines import KaplanMeierFitter
 from sklearn.metrics import roc_auc_score
 
-from residency.validation.censoring import MOST, eras, kaplan_meier, weights
+from residency.reasoning.censoring import MOST, eras, kaplan_meier, weights
 
 HORIZON = 100.0
 
