@@ -292,10 +292,17 @@ def test_death_is_taught_like_any_code_and_moves_no_others_lessons(
     assert 0.75 < deaths[1] / deaths[0] < 1.3
 
 
-def test_a_code_without_a_hazard_is_refused(given: Setup, tmp_path: Path) -> None:
-    unknown = replace(given, spec=replace(given.spec, taught=(ILL, "ICD10CM/Z99")))
+@pytest.mark.parametrize(("name", "n_dead"), [("ICD10CM/Z99", 99), (DEATH, 9)])
+def test_a_code_of_too_few_patients_is_refused_death_too(
+    given: Setup, tmp_path: Path, name: str, n_dead: int
+) -> None:
+    vocabulary = given.data.vocabulary
+    n_patients = vocabulary.n_patients.copy()
+    n_patients[vocabulary.index_of(DEATH)] = n_dead
+    data = replace(given.data, vocabulary=replace(vocabulary, n_patients=n_patients))
+    asked = replace(given, data=data, spec=replace(given.spec, taught=(ILL, name)))
     with pytest.raises(TrainingError, match="1 of the 2 codes"):
-        foretold(unknown, tmp_path, silent)
+        foretold(asked, tmp_path, silent)
 
 
 def test_codes_to_be_taught_without_a_teacher_are_refused() -> None:

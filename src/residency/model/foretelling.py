@@ -29,6 +29,7 @@ from residency.model.fitting import CLIP, Setup, network_of, rate_at
 from residency.model.heads import SPANS_DAYS
 from residency.model.inputs import Reader
 from residency.model.instants import Density
+from residency.model.levelling import levelled
 from residency.model.objectives import Sampled, Told, bootstrap, foretold_loss
 from residency.model.outcomes import HOUR, Targets, follow, targets_of
 from residency.model.own import PICKED, OwnMaps, Taught
@@ -83,7 +84,7 @@ def with_teacher(given: Setup, work: Path, progress: Progress) -> Setup:
         progress: told of each fold.
 
     Raises:
-        TrainingError: a code to be taught has no hazard, or LightGBM is not installed.
+        TrainingError: a code to be taught is of too few patients, or LightGBM is not installed.
     """
     if not given.spec.teacher:
         return given
@@ -100,7 +101,7 @@ def foretold(given: Setup, work: Path, progress: Progress) -> Setup:
         progress: told of each fold.
 
     Raises:
-        TrainingError: a code has no hazard, or LightGBM is not installed.
+        TrainingError: a code is of too few patients, or LightGBM is not installed.
     """
     chosen = chosen_targets(given)
     said = kept(work / _FILE, lambda: _grown(given, chosen, progress))
@@ -117,18 +118,18 @@ def chosen_targets(given: Setup) -> Int64[np.ndarray, " code"]:
     """Give the targets whose first records are taught.
 
     Raises:
-        TrainingError: a code has no hazard.
+        TrainingError: a code is of too few train patients, or of none. (Death always has a hazard.)
     """
     vocabulary, targets = given.data.vocabulary, given.marginals.targets
     at = {int(code): n for n, code in enumerate(targets.code)}
     wanted = [vocabulary.index_of(name) for name in given.spec.taught]
-    lacking = sum(one is None or one not in at for one in wanted)
-    if lacking:
+    enough = [one for one in wanted if one in at and vocabulary.n_patients[one] >= given.spec.min_patients]
+    if len(enough) < len(wanted):
         raise TrainingError(
-            f"{lacking} of the {len(wanted)} codes to be taught have no hazard of their own",
+            f"{len(wanted) - len(enough)} of the {len(wanted)} codes to be taught are of too few patients",
             mend="name codes that enough train patients have (`min_patients`), or none",
         )
-    return np.array([at[one] for one in wanted if one is not None], np.int64)
+    return np.array([at[one] for one in enough], np.int64)
 
 
 def _paired(chosen: Int64[np.ndarray, " code"], picked: Int64[torch.Tensor, "code picked"]) -> Taught:
@@ -268,9 +269,10 @@ def _rates(
     for span in np.unique(spans):
         mine = spans == span
         days, came = rows.days[:, code, mine].sum(axis=1), rows.came[:, code, mine].sum(axis=1)
-        if len(np.unique(rows.subject[came > 0])) >= _LEAST_ILL:
+        n_ill = len(np.unique(rows.subject[came > 0]))
+        if n_ill >= _LEAST_ILL:
             rate, gain = _beyond_folds(rows, days, came)
-            result[:, mine] = rate[:, None]
+            result[:, mine] = levelled(rate, days, came, n_ill)[:, None]
             looked_at += gain / max(gain.sum(), 1e-12)
     return result, looked_at
 
