@@ -176,7 +176,7 @@ def followed(
 ) -> Followed:
     """Follow entrants; who left before the end counts for nobody, and those like them who stayed for more.
 
-    So do all who entered when hardly anybody could still be followed to the end: see `censoring`.
+    Nor does anybody count who entered when hardly one could still be followed to the end: see `censoring`.
     """
     span = round(days * DAY)
     event, left = np.full(len(entrants), np.inf), np.zeros(len(entrants))
