@@ -38,6 +38,7 @@ class Query:
     codes: tuple[str, ...]
     above: float | None = None
     before: tuple[str, ...] = ()
+    in_stays: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -53,9 +54,10 @@ QUERIES = (
     Query("HbA1c above 6.5 %, 180 days", 180.0, (HBA1C,), 6.5),
     Query("HbA1c above 8 %, 180 days", 180.0, (HBA1C,), 8.0),
     Query("creatinine above 1.5 mg/dL, 90 days", 90.0, (CREATININE,), 1.5),
-    Query("death before discharge, 30 days", 30.0, (DEATH,), before=(DISCHARGE,)),
-    Query("sepsis before discharge, 30 days", 30.0, ("ICD10CM/A41",), before=(DISCHARGE,)),
-    Query("creatinine above 1.5 before discharge, 30 days", 30.0, (CREATININE,), 1.5, (DISCHARGE,)),
+    Query("discharge, 3 days", 3.0, (DISCHARGE,), in_stays=True),
+    Query("death before discharge, 30 days", 30.0, (DEATH,), None, (DISCHARGE,), in_stays=True),
+    Query("sepsis before discharge, 30 days", 30.0, ("ICD10CM/A41",), None, (DISCHARGE,), in_stays=True),
+    Query("creatinine above 1.5 before discharge, 30 days", 30.0, (CREATININE,), 1.5, (DISCHARGE,), True),
 )
 
 
@@ -93,7 +95,7 @@ def rows_of(of: Invented, split: tuple[str, ...], query: Query) -> Asked:
     """Give the rows of a query whose answer is known."""
     packed, model = of.timelines.shards[0], of.model
     rows = np.flatnonzero(np.isin(of.timelines.split(0), split))
-    if query.before:
+    if query.in_stays:
         stays = np.array([model.vocabulary.index_of(STAY)])
         index = in_stays(packed, rows, stays, np.random.default_rng(0))
         asked = packed, index

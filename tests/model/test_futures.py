@@ -1,6 +1,7 @@
 """Simulated futures: drawn as the model says, from the past alone, the same every time."""
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from residency.contract.errors import QuestionError
 from residency.contract.packed import DAY, Packed
 from residency.model import Asked, Futures, Model, RolloutSpec, rollouts
 from residency.model.anchors import anchors_of
-from residency.model.simulating import shared, waits
+from residency.model.running import Events, begin
+from residency.model.simulating import pass_span, shared, waits
 from residency.reasoning.incidence import cumulative_incidence
-from residency.timeline import Timelines
+from residency.timeline import Timelines, take, until
 
 SPEC = RolloutSpec(horizon_days=60.0, draws=20)
 KIDNEY = "ICD10CM/N18.3"
@@ -35,6 +37,16 @@ def found(model: Model, data: Timelines, asked: Asked) -> tuple[Futures, ...]:
 def same(one: Futures, other: Futures) -> bool:
     pairs = zip(vars(one).values(), vars(other).values(), strict=True)
     return all(np.array_equal(a, b, equal_nan=np.asarray(a).dtype == np.float32) for a, b in pairs)
+
+
+def alike(one: Futures, other: Futures) -> bool:
+    """Say if two hold the same events, at times that differ by no more than float32 rounds."""
+    if not (np.array_equal(one.draw, other.draw) and np.array_equal(one.code, other.code)):
+        return False
+    second = DAY // 86_400
+    return bool((np.abs(one.time - other.time) <= second).all()) and np.allclose(
+        one.value, other.value, rtol=1e-5, equal_nan=True
+    )
 
 
 def test_futures_lie_between_the_instant_and_the_horizon_and_rise(found: tuple[Futures, ...]) -> None:
@@ -70,9 +82,10 @@ def test_the_same_seed_gives_the_same_futures_and_another_does_not(
     model: Model, data: Timelines, asked: Asked, found: tuple[Futures, ...]
 ) -> None:
     alone = Asked(asked.patient[2:3], asked.as_of[2:3])
-    assert same(rollouts(model, data.shards[0], alone, SPEC)[0], found[2])
+    assert same(rollouts(model, data.shards[0], asked, SPEC)[2], found[2])
+    assert alike(rollouts(model, data.shards[0], alone, SPEC)[0], found[2])
     other = rollouts(model, data.shards[0], alone, dataclasses.replace(SPEC, seed=1))[0]
-    assert not same(other, found[2])
+    assert not alike(other, found[2])
 
 
 def test_what_comes_after_the_instant_changes_no_future(
@@ -115,6 +128,29 @@ def test_as_many_futures_have_an_anchored_event_as_the_hazards_say(
             n = np.array([one.had(code, days).sum() for one in found])
             assert (binom.cdf(n, draws, said) > 0.001).all()
             assert (binom.sf(n - 1, draws, said) > 0.001).all()
+
+
+@pytest.mark.parametrize("times", [0.2, 1.0, 6.0])
+def test_routine_codes_are_held_to_the_hazards_whatever_was_drawn(
+    model: Model, data: Timelines, asked: Asked, times: float
+) -> None:
+    """Creatinine comes with a visit in the data: held to other hazards, both are still had together."""
+    draws, days = 400, 7.0
+    past = until(take(data.shards[0], asked.patient), asked.as_of)
+    run = begin(model, past, asked.as_of, (draws, 0, 16), None)
+    run.marginal[:, :, run.anchors.routine] *= times
+    edges = model.edges_days[model.edges_days <= days]
+    for low, high in pairwise(edges.tolist()):
+        pass_span(run, low, high)
+    came, at = Events.of(run.came), np.flatnonzero(run.anchors.routine)
+    had = [np.isin(np.arange(len(run.patient)), came.future[came.code == c]) for c in run.anchors.code[at]]
+    spent = run.marginal[:, :, at][..., : len(edges) - 1] @ np.diff(edges)
+    said = -np.expm1(-spent).mean(axis=1)
+    for place, one in enumerate(had):
+        n = np.bincount(run.patient[one], minlength=len(asked.patient))
+        assert (binom.cdf(n, draws, said[:, place]) > 0.001).all()
+        assert (binom.sf(n - 1, draws, said[:, place]) > 0.001).all()
+    assert (had[0] == had[1]).mean() > 0.95
 
 
 def test_a_horizon_beyond_the_models_is_refused(model: Model, data: Timelines, asked: Asked) -> None:

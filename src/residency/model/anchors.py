@@ -14,19 +14,21 @@ _NONE: Final = -1
 
 @dataclass(frozen=True)
 class Anchors:
-    """Targets whose next occurrences come by hazard: all but the routine ones and what stands above these.
+    """Targets whose next occurrences come by hazard: all but what only stands above routine ones.
 
     Attributes:
         target: index among the model's targets, deepest last; death first.
         code: of each, in the vocabulary.
         above: place of the nearest one above each; −1 for none.
         upward: the places of each and of all above it.
+        routine: which of them come moment by moment, and are then held to their hazards.
     """
 
     target: Int64[np.ndarray, " anchor"]
     code: Int64[np.ndarray, " anchor"]
     above: Int64[np.ndarray, " anchor"]
     upward: Bool[np.ndarray, "anchor anchor"]
+    routine: Bool[np.ndarray, " anchor"]
 
     def __len__(self) -> int:
         return len(self.target)
@@ -51,10 +53,11 @@ def anchors_of(model: Model) -> Anchors:
     """Find the targets that are anchored."""
     vocabulary = model.vocabulary
     code = np.array([vocabulary.index_of(name) or ABSENT for name in model.targets], np.int64)
-    routine = set(model.routine.tolist())
+    over: set[int] = set()
     for one in model.routine:
-        routine.update(vocabulary.ancestors_of(int(one)).tolist())
-    kept = np.array([n for n, c in enumerate(code) if n == 0 or (c > 0 and c not in routine)], np.int64)
+        over.update(vocabulary.ancestors_of(int(one)).tolist())
+    over -= set(model.routine.tolist())
+    kept = np.array([n for n, c in enumerate(code) if n == 0 or (c > 0 and c not in over)], np.int64)
     depth = [len(vocabulary.ancestors_of(int(code[n]))) if n else -1 for n in kept]
     kept = kept[np.argsort(depth, kind="stable")]
     place = {int(code[n]): at for at, n in enumerate(kept)}
@@ -64,4 +67,4 @@ def anchors_of(model: Model) -> Anchors:
         lineage = [place[c] for c in vocabulary.ancestors_of(int(code[n])).tolist() if c in place]
         upward[at, lineage] = True
         above[at] = lineage[0] if lineage else _NONE
-    return Anchors(kept, code[kept], above, upward)
+    return Anchors(kept, code[kept], above, upward, np.isin(code[kept], model.routine))

@@ -1,11 +1,13 @@
 """In: many futures of some patients up to now. Out: the same some days later: what came is on their record.
 
-A span goes in two steps. The generative head draws the routine moments one after the other, each from the
-state that knows those before it. Then the anchored codes are shared out: each is had by as many of a
-patient's futures as its hazard says, rather by the worse off, by those in contact, at one of their moments.
+A span goes in three steps. The generative head draws the routine moments one after the other, each from the
+state that knows those before it. What it drew is held to the hazards: where more of a patient's futures had
+a routine code for the first time than its hazard says, some lose it, and where fewer, some are given it.
+Then the other codes are shared out: each is had by as many of a patient's futures as its hazard says, rather
+by the worse off, by those in contact, at one of their moments.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from residency.contract.packed import DAY, Packed
 from residency.model.generative import VALUE_BINS, Results
 from residency.model.measuring import values_at
+from residency.model.outcomes import ABSENT
+from residency.model.routine import slots_of
 from residency.model.running import Events, Run, Seen, look
 from residency.timeline import Added, extended
 
@@ -27,19 +31,19 @@ def pass_span(run: Run, low: float, high: float) -> None:
     if not len(rows):
         return
     before = run.packed
-    own = look(run, rows, hazards=True)
-    begun = run.seen.copy()
+    own, begun = look(run, rows, hazards=True), run.seen.copy()
     routine = _contacts(run, rows, high)
+    held = _held(run, rows, own, (low, high), routine)
+    routine = routine.take(held.keeps)
     due = -np.expm1(-_between(begun, rows, run.model.edges_days, (low, high)))
-    comes = _fires(run, rows, own, (low, high), (np.isin(rows, routine.future), due))
+    comes = held.adds | _fires(run, rows, own, (low, high), (np.isin(rows, routine.future), due))
     future, place = rows[comes.nonzero()[0]], comes.nonzero()[1]
     time = _times(run, future, place, (low, high), routine)
     code = np.maximum(run.anchors.code[place], 0)
     hours = ((time - run.start[future]) / DAY - begun.at[future]) * 24
     anchored = Events(future, time, code, _values(run, begun, future, hours, code))
     _settle(run, before, Events.of([routine, anchored]), future[place == 0], time[place == 0])
-    for one, anchor in zip(future, place, strict=True):
-        run.fired[one] |= run.anchors.upward[anchor]
+    run.fired[rows] |= (comes | held.had) @ run.anchors.upward
 
 
 def _settle(run: Run, before: Packed, every: Events, dead: np.ndarray, died: np.ndarray) -> None:
@@ -107,6 +111,45 @@ def _between(
     return spent
 
 
+class Held(NamedTuple):
+    """How routine codes are held to their hazards.
+
+    Attributes:
+        keeps: which of the drawn events stay.
+        adds: codes given to futures that had not drawn them.
+        had: codes that futures have in the span.
+    """
+
+    keeps: Bool[np.ndarray, " event"]
+    adds: Bool[np.ndarray, "chosen anchor"]
+    had: Bool[np.ndarray, "chosen anchor"]
+
+
+def _held(
+    run: Run,
+    rows: Int64[np.ndarray, " chosen"],
+    own: Float32[np.ndarray, "chosen anchor interval"],
+    span: tuple[float, float],
+    routine: Events,
+) -> Held:
+    """Hold the first occurrences of routine codes to the hazards; a code's later ones are as drawn.
+
+    One number of each future's own decides on all its codes, so that what was drawn together stays, and goes,
+    together.
+    """
+    anchors = run.anchors
+    at = np.flatnonzero(anchors.routine)
+    place = np.append(at, ABSENT)[slots_of(anchors.code[at], len(run.model.vocabulary))[routine.code]]
+    row, known = np.searchsorted(rows, routine.future), place != ABSENT
+    drawn = np.zeros((len(rows), len(anchors)), bool)
+    drawn[row[known], place[known]] = True
+    had = drawn.copy()
+    ready = -np.expm1(-own[:, at] @ _spent(run, span)) * np.where(drawn.any(axis=1), 1.0, _ALONE)[:, None]
+    first = _first(run, rows, at, span, np.where(drawn[:, at], 1.0, _ALONE * ready))
+    had[:, at] = np.where(run.fired[np.ix_(rows, at)], drawn[:, at], run.uniform(rows, 1) < first)
+    return Held(had[row, place] | ~known, had & ~drawn, had)
+
+
 def _fires(
     run: Run,
     rows: Int64[np.ndarray, " chosen"],
@@ -114,7 +157,7 @@ def _fires(
     span: tuple[float, float],
     contact: tuple[Bool[np.ndarray, " chosen"], Float64[np.ndarray, " chosen"]],
 ) -> Bool[np.ndarray, "chosen anchor"]:
-    """Draw which anchors come to which futures within a span.
+    """Draw which anchors that are not routine come to which futures within a span.
 
     Args:
         run: the futures.
@@ -123,19 +166,39 @@ def _fires(
         span: in days since the start.
         contact: who has a routine moment in the span, and how likely that was.
     """
-    (low, high), (there, due) = span, contact
-    edges = run.model.edges_days
-    spent = np.clip(high - low - edges[:-1], 0, np.diff(edges)).astype(np.float32)
-    local = own @ spent  # what each future's own state expects
-    readiness = np.where(there[:, None], 1.0, _ALONE) * np.ones(local.shape[1])
+    there, due = contact
+    at = np.flatnonzero(~run.anchors.routine)
+    local = own[:, at] @ _spent(run, span)  # what each future's own state expects
+    readiness = np.where(there[:, None], 1.0, _ALONE) * np.ones(len(at))
     readiness[:, 0] = 1.0  # death asks for no contact
-    free, group = ~run.fired[rows], run.patient[rows]
-    interval = int(np.searchsorted(edges, low, "right")) - 1
-    marginal = run.marginal[group, run.head[rows], :, interval] * (high - low)
-    first = shared(marginal, local * readiness, free, group)
+    first = _first(run, rows, at, span, local * readiness)
     again = -np.expm1(-local * (there / np.maximum(due, _ALONE))[:, None])
-    result: np.ndarray = run.uniform(rows, local.shape[1]) < np.where(free, first, again)
-    return result
+    comes = np.zeros(run.fired[rows].shape, bool)
+    comes[:, at] = run.uniform(rows, len(at)) < np.where(run.fired[np.ix_(rows, at)], again, first)
+    return comes
+
+
+def _spent(run: Run, span: tuple[float, float]) -> Float32[np.ndarray, " interval"]:
+    """Give the days of a span by interval, on the clock of its start."""
+    low, high = span
+    edges = run.model.edges_days
+    days: np.ndarray = np.clip(high - low - edges[:-1], 0, np.diff(edges)).astype(np.float32)
+    return days
+
+
+def _first(
+    run: Run,
+    rows: Int64[np.ndarray, " chosen"],
+    at: Int64[np.ndarray, " some"],
+    span: tuple[float, float],
+    weight: Float64[np.ndarray, "chosen some"],
+) -> Float64[np.ndarray, "chosen some"]:
+    """Give how likely some anchors come to each future for the first time: the hazards' sum, by weight."""
+    low, high = span
+    group = run.patient[rows]
+    interval = int(np.searchsorted(run.model.edges_days, low, "right")) - 1
+    marginal = run.marginal[group, run.head[rows], :, interval][:, at] * (high - low)
+    return shared(marginal, weight, ~run.fired[np.ix_(rows, at)], group)
 
 
 def shared(
@@ -180,7 +243,9 @@ def _times(
     low, high = span
     drawn = np.array([run.chance[one].random() for one in future])
     first = run.micro(future, np.full(len(future), low)) + 1
-    alone = np.maximum(run.micro(future, low + drawn * (high - low)), first)
+    # routine codes of a future out of contact come at once: one visit
+    apart = np.where(run.anchors.routine[place], drawn[np.searchsorted(future, future)], drawn)
+    alone = np.maximum(run.micro(future, low + apart * (high - low)), first)
     begin, end = (np.searchsorted(routine.future, future, side) for side in ("left", "right"))
     at = np.minimum(begin + (drawn * (end - begin)).astype(np.int64), max(len(routine.time) - 1, 0))
     if not len(routine.time):
