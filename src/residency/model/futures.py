@@ -1,8 +1,8 @@
 """In: a model, records up to an instant. Out: simulated futures: what may come, when, with which values.
 
-Codes that are not routine, and death, are *anchored*: as many of a patient's futures have the next occurrence
-as the hazards at the instant asked about say. Which of them, is shared out from span to span by what each has
-become: those that are worse off, and in contact.
+First occurrences are *anchored*: as many of a patient's futures have one as the hazards at the instant asked
+about say. Which of them, is shared out from span to span by what each has become: routine codes to those who
+drew them moment by moment, others to those that are worse off, and in contact.
 """
 
 from collections.abc import Iterator
