@@ -53,10 +53,8 @@ def anchors_of(model: Model) -> Anchors:
     """Find the targets that are anchored."""
     vocabulary = model.vocabulary
     code = np.array([vocabulary.index_of(name) or ABSENT for name in model.targets], np.int64)
-    over: set[int] = set()
-    for one in model.routine:
-        over.update(vocabulary.ancestors_of(int(one)).tolist())
-    over -= set(model.routine.tolist())
+    routine = set(model.routine.tolist())
+    over = {above for one in routine for above in vocabulary.ancestors_of(one).tolist()} - routine
     kept = np.array([n for n, c in enumerate(code) if n == 0 or (c > 0 and c not in over)], np.int64)
     depth = [len(vocabulary.ancestors_of(int(code[n]))) if n else -1 for n in kept]
     kept = kept[np.argsort(depth, kind="stable")]

@@ -122,6 +122,8 @@ def rollouts(
 ) -> tuple[Futures, ...]:
     """Simulate futures: the same seed, model and record give the same ones, whoever is asked about beside.
 
+    Beside others, times may differ by what float32 rounds.
+
     Args:
         model: a frozen model.
         packed: timelines in the model's vocabulary.

@@ -31,12 +31,15 @@ def pass_span(run: Run, low: float, high: float) -> None:
     if not len(rows):
         return
     before = run.packed
-    own, begun = look(run, rows, hazards=True), run.seen.copy()
+    edges = run.model.edges_days
+    spent = np.clip(high - low - edges[:-1], 0, np.diff(edges)).astype(np.float32)
+    local = look(run, rows, hazards=True) @ spent  # what each future's own state expects
+    begun = run.seen.copy()
     routine = _contacts(run, rows, high)
-    held = _held(run, rows, own, (low, high), routine)
+    held = _held(run, rows, local, (low, high), routine)
     routine = routine.take(held.keeps)
-    due = -np.expm1(-_between(begun, rows, run.model.edges_days, (low, high)))
-    comes = held.adds | _fires(run, rows, own, (low, high), (np.isin(rows, routine.future), due))
+    due = -np.expm1(-_between(begun, rows, edges, (low, high)))
+    comes = held.adds | _fires(run, rows, local, (low, high), (np.isin(rows, routine.future), due))
     future, place = rows[comes.nonzero()[0]], comes.nonzero()[1]
     time = _times(run, future, place, (low, high), routine)
     code = np.maximum(run.anchors.code[place], 0)
@@ -128,7 +131,7 @@ class Held(NamedTuple):
 def _held(
     run: Run,
     rows: Int64[np.ndarray, " chosen"],
-    own: Float32[np.ndarray, "chosen anchor interval"],
+    local: Float32[np.ndarray, "chosen anchor"],
     span: tuple[float, float],
     routine: Events,
 ) -> Held:
@@ -144,7 +147,7 @@ def _held(
     drawn = np.zeros((len(rows), len(anchors)), bool)
     drawn[row[known], place[known]] = True
     had = drawn.copy()
-    ready = -np.expm1(-own[:, at] @ _spent(run, span)) * np.where(drawn.any(axis=1), 1.0, _ALONE)[:, None]
+    ready = -np.expm1(-local[:, at]) * np.where(drawn.any(axis=1), 1.0, _ALONE)[:, None]
     first = _first(run, rows, at, span, np.where(drawn[:, at], 1.0, _ALONE * ready))
     had[:, at] = np.where(run.fired[np.ix_(rows, at)], drawn[:, at], run.uniform(rows, 1) < first)
     return Held(had[row, place] | ~known, had & ~drawn, had)
@@ -153,7 +156,7 @@ def _held(
 def _fires(
     run: Run,
     rows: Int64[np.ndarray, " chosen"],
-    own: Float32[np.ndarray, "chosen anchor interval"],
+    local: Float32[np.ndarray, "chosen anchor"],
     span: tuple[float, float],
     contact: tuple[Bool[np.ndarray, " chosen"], Float64[np.ndarray, " chosen"]],
 ) -> Bool[np.ndarray, "chosen anchor"]:
@@ -162,13 +165,13 @@ def _fires(
     Args:
         run: the futures.
         rows: those who live.
-        own: hazards of their own states.
+        local: what each future's own state expects within it.
         span: in days since the start.
         contact: who has a routine moment in the span, and how likely that was.
     """
     there, due = contact
     at = np.flatnonzero(~run.anchors.routine)
-    local = own[:, at] @ _spent(run, span)  # what each future's own state expects
+    local = local[:, at]
     readiness = np.where(there[:, None], 1.0, _ALONE) * np.ones(len(at))
     readiness[:, 0] = 1.0  # death asks for no contact
     first = _first(run, rows, at, span, local * readiness)
@@ -176,14 +179,6 @@ def _fires(
     comes = np.zeros(run.fired[rows].shape, bool)
     comes[:, at] = run.uniform(rows, len(at)) < np.where(run.fired[np.ix_(rows, at)], again, first)
     return comes
-
-
-def _spent(run: Run, span: tuple[float, float]) -> Float32[np.ndarray, " interval"]:
-    """Give the days of a span by interval, on the clock of its start."""
-    low, high = span
-    edges = run.model.edges_days
-    days: np.ndarray = np.clip(high - low - edges[:-1], 0, np.diff(edges)).astype(np.float32)
-    return days
 
 
 def _first(
